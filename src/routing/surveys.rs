@@ -6,14 +6,17 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::customer_param::CustomerParam;
+use super::customer_param::{CustomerParam, OptionalCustomer};
 use super::survey_records::{self, SurveyRecord};
 use crate::api::crud::{self, create, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::field::{Field, labelled};
+use crate::api::list::List;
 use crate::api::resource::{Resource, Section};
 use crate::api::resource_view::{RecordLink, ResourceView, Widget, group, label, related};
-use crate::api::{Ctx, Id, Needs, Ok200, Query, Result, Route, delete, entity_rows, get, period_bound, post, put, run};
+use crate::api::{
+    Ctx, Id, Needs, Ok200, Page, Query, Result, Route, delete, entity_rows, get, period_bound, post, put, run,
+};
 use crate::tenancy::ChangeRecorder;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::locale_settings::WorkspaceLocale;
@@ -66,6 +69,13 @@ const VIEW: ResourceView = ResourceView {
 
 const ROUTES: &[Route] = &[
     get("/smart-routings/surveys", &run(list::<Survey>), Needs::Scoped("routing.view"), "List surveys"),
+    get(
+        "/smart-routings/surveys/summaries",
+        &run(summaries),
+        Needs::Scoped("routing.view"),
+        "List surveys with the figures of their records, of one customer or of all",
+    )
+    .named("listSurveySummaries"),
     get("/smart-routings/surveys/{id}", &run(show::<Survey>), Needs::Scoped("routing.view"), "Show a survey"),
     get(
         "/smart-routings/surveys/{id}/summary",
@@ -127,6 +137,15 @@ pub struct SurveySummary {
     agents: Vec<AgentSum>,
 }
 
+/// A survey, with counts and averages of its records.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct SurveyFigures {
+    /// The survey.
+    survey: Survey,
+    #[serde(flatten)]
+    sum: Sum,
+}
+
 /// Counts and averages of one agent's records.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct AgentSum {
@@ -165,6 +184,30 @@ pub struct ScoreSum {
     numbers: f64,
 }
 
+fn summaries(
+    ctx: &mut Ctx<'_>,
+    scope: OptionalCustomer,
+    Query(period): Query<Period>,
+    list: List<Survey>,
+) -> Result<Ok200<Page<SurveyFigures>>> {
+    let (from, to) = period.bounds(ctx.db)?;
+    let surveys = scope.narrow(ctx, list)?.page(ctx)?;
+    let figures = |survey: Survey| {
+        let mut sum = Sum::default();
+        survey_records::each_between(ctx.db, survey.id, from, to, |record| sum.take(&record))?;
+        Ok(SurveyFigures { survey, sum })
+    };
+    surveys.map(figures).map(Ok200)
+}
+
+impl Period {
+    fn bounds(&self, db: &Connection) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+        let zone = WorkspaceLocale::of(db)?.zone;
+        let (from, to) = (period_bound("from", &self.from, &zone)?, period_bound("to", &self.to, &zone)?);
+        Ok((from.map(|(first, _)| first), to.map(|(_, last)| last)))
+    }
+}
+
 fn summary(
     ctx: &mut Ctx<'_>,
     scope: CustomerParam,
@@ -172,9 +215,7 @@ fn summary(
     Query(period): Query<Period>,
 ) -> Result<Ok200<SurveySummary>> {
     let survey = crud::find::<Survey>(ctx, &scope, id)?;
-    let zone = WorkspaceLocale::of(ctx.db)?.zone;
-    let (from, to) = (period_bound("from", &period.from, &zone)?, period_bound("to", &period.to, &zone)?);
-    let (from, to) = (from.map(|(first, _)| first), to.map(|(_, last)| last));
+    let (from, to) = period.bounds(ctx.db)?;
     let mut sum = Sum::default();
     let mut agents: BTreeMap<(Option<Text<32>>, Option<Text<255>>), AgentSum> = BTreeMap::new();
     survey_records::each_between(ctx.db, id, from, to, |record| {
@@ -269,6 +310,33 @@ mod tests {
         let bad = routing.get(&format!("/surveys/{survey}/summary?from=soon"));
         bad.invalid(&["The from must be a valid date and time, like 2024-01-20T12:00:00Z."]);
         RoutingClient::new(&server).get(&format!("/surveys/{survey}/summary")).rejected(404, "not_found");
+    }
+
+    #[test]
+    fn the_figures_of_all_surveys_are_those_of_each() {
+        let server = TestServer::new();
+        let (one, other) = (RoutingClient::new(&server), RoutingClient::new(&server));
+        let surveys = [one.create("/surveys", json!({"name": "S"})), other.create("/surveys", json!({"name": "O"}))];
+        for (routing, survey, day, score) in [
+            (&one, surveys[0], 1, "5"),
+            (&one, surveys[0], 2, "4"),
+            (&other, surveys[1], 2, "1"),
+            (&one, surveys[0], 9, "3"),
+        ] {
+            let at = format!("2024-01-0{day}T12:00:00Z");
+            routing.create("/survey-records", json!({"survey_id": survey, "score_1": score, "datetime": at}));
+        }
+        let period = "from=2024-01-01&to=2024-01-05";
+        let all = server.admin().get(&format!("/smart-routings/surveys/summaries?sort=id&{period}")).ok();
+        let rows = all["data"].as_array().unwrap();
+        for (row, (routing, survey)) in rows.iter().zip([(&one, surveys[0]), (&other, surveys[1])]) {
+            let single = routing.get(&format!("/surveys/{survey}/summary?{period}")).ok();
+            for field in ["survey", "count", "score_1", "score_2", "score_3"] {
+                assert_eq!(row[field], single[field], "{field}");
+            }
+        }
+        assert_eq!((rows.len(), &rows[0]["count"], &rows[0]["score_1"]["mean"]), (2, &json!(2), &json!(4.5)));
+        assert_eq!(other.get(&format!("/surveys/summaries?{period}")).ok()["total"], 1, "of one customer");
     }
 
     #[test]

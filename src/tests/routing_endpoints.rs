@@ -218,6 +218,12 @@ pub fn all() -> Vec<Endpoint> {
             "from=2024-01-01&to=2024-12-31",
             json!({"survey": {"id": "{survey}"}, "count": 1, "score_1": {"mean": 5.0, "distribution": {"5": 1}}}),
         ),
+        get(
+            "/surveys/summaries",
+            &[],
+            "from=2024-01-01&to=2024-12-31",
+            page(json!({"survey": {"id": "{survey}"}, "count": 1, "score_1": {"mean": 5.0}})),
+        ),
         get("/survey-records", &[], "survey_id={survey}&datetime[gte]=2024-01-20", page(json!({"id": "{record}"}))),
         get("/survey-records/{id}", &["record"], "", json!({"survey_id": "{survey}", "score_1": "5"})),
         post("/survey-records", &[], "", survey_record(), survey_record()),

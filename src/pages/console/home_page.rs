@@ -2,18 +2,18 @@
 
 use askama::Template;
 use http::StatusCode;
+use serde_json::Value;
 
 use super::catalog::{Collection, collection, collections};
 use super::chart::{Chart, Series, Unit};
-use super::display::Shown;
+use super::display::{self, Shown, plain};
 use super::list_page::{self, Table};
 use super::page::{Frame, PageCtx};
-use super::query;
 use super::queues_now::{self, QueueNow};
 use super::resource_page::Place;
-use super::schema::FieldSpec;
+use super::{query, survey_page};
 use crate::api::resource::Section;
-use crate::api::{Ctx, Html, Needs, Result, Route, get, run};
+use crate::api::{Ctx, Error, Html, InnerRequest, Needs, Result, Route, get, run};
 use crate::pages::translations::Translations;
 
 pub const ROUTES: &[Route] = &[get("/ui", &run(page), Needs::Principal, "Show the first page of the workspace")];
@@ -26,6 +26,12 @@ const MISSED_DAYS: i64 = 7;
 
 /// Maximum missed calls on the page.
 const MISSED_SHOWN: &str = "8";
+
+/// Means of surveys are of these numbers of days.
+const SURVEY_DAYS: [i64; 2] = [7, 30];
+
+/// Maximum surveys on the page.
+const SURVEYS_SHOWN: &str = "10";
 
 /// The columns of the missed calls.
 const MISSED_COLUMNS: [&str; 4] = ["started_at", "number_from", "contact_id", "queue"];
@@ -42,6 +48,16 @@ struct HomePage<'a> {
     more_queues: i64,
     missed: Option<Missed>,
     chart: Option<Chart>,
+    surveys: Vec<SurveyMeans>,
+    /// The numbers of days of the means.
+    survey_days: [String; 2],
+}
+
+/// A survey with answers, and the means of its first score.
+struct SurveyMeans {
+    name: String,
+    means: [String; 2],
+    counts: [String; 2],
 }
 
 /// The calls that nobody took and nobody called back, oldest first.
@@ -101,7 +117,18 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
     };
     let (queues, all_queues) = queues_now::read(&page)?;
     let more_queues = all_queues - i64::try_from(queues.len()).unwrap_or(all_queues);
-    let rendered = HomePage { words, cards, steps, queues, more_queues, missed, chart, frame: &frame };
+    let rendered = HomePage {
+        words,
+        cards,
+        steps,
+        queues,
+        more_queues,
+        missed,
+        chart,
+        surveys: surveys(&page)?,
+        survey_days: SURVEY_DAYS.map(|days| days.to_string()),
+        frame: &frame,
+    };
     frame.html(StatusCode::OK, &rendered)
 }
 
@@ -120,21 +147,34 @@ fn missed(page: &PageCtx<'_>, calls: &'static Collection) -> Result<Missed> {
     sent.push(("per_page".into(), MISSED_SHOWN.into()));
     let place = Place::default();
     let records = list_page::read_counted(page, calls, &place, &sent)?;
-    let columns: Vec<&FieldSpec> = MISSED_COLUMNS.iter().filter_map(|name| calls.field(name)).collect();
     Ok(Missed {
         days: MISSED_DAYS.to_string(),
         count: records.count_in_words(words).unwrap_or_default(),
         all: records.next.is_some().then(|| format!("{}?{}", calls.page, query(&filter))),
-        table: Table {
-            caption: words.not_called_back(),
-            columns: list_page::heads(words, &columns),
-            rows: list_page::rows(page, calls, &place, &columns, &records.rows, None)?,
-            bulk: None,
-            previous: None,
-            next: None,
-            all: None,
-        },
+        table: list_page::plain_table(page, calls, &place, &MISSED_COLUMNS, words.not_called_back(), &records.rows)?,
     })
+}
+
+/// The surveys that somebody answered in the longest time. None, if the person may not see them.
+fn surveys(page: &PageCtx<'_>) -> Result<Vec<SurveyMeans>> {
+    let words = page.words();
+    let read = |days: i64| -> Result<Vec<Value>> {
+        let asked = [("from", page.days_ago(days - 1)?), ("per_page", SURVEYS_SHOWN.into()), ("sort", "name".into())];
+        match page.send(InnerRequest::get("/smart-routings/surveys/summaries").with_query(query(&asked))) {
+            Ok(found) => Ok(found.body["data"].as_array().cloned().unwrap_or_default()),
+            Err(Error::MissingPermission(_)) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    };
+    let [recent, longest] = SURVEY_DAYS.map(read);
+    let answered = recent?.into_iter().zip(longest?).filter(|(_, longest)| longest["count"].as_i64() > Some(0));
+    Ok(answered
+        .map(|(recent, longest)| SurveyMeans {
+            name: plain(&longest["survey"]["name"]),
+            means: [&recent, &longest].map(|sum| survey_page::mean(words, &sum["score_1"]["mean"])),
+            counts: [&recent, &longest].map(|sum| display::count(words, sum["count"].as_i64().unwrap_or_default())),
+        })
+        .collect())
 }
 
 /// The calls of today by hour, beside those of the same day of last week.

@@ -141,7 +141,7 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         return options(page, collection, &records);
     }
     let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let frame = Frame::of(page)?;
+    let frame = Frame::of(page)?.following_list(page, collection);
     let words = frame.words;
     let given = pairs_of(&page.request.query);
     let chart = if records.rows.is_empty() { None } else { list_chart::chart(page, collection, &given)? };
@@ -329,6 +329,27 @@ fn table(page: &PageCtx<'_>, collection: &'static Collection, place: &Place, rec
         previous: records.previous.as_deref().map(|cursor| with(&[("cursor", Some(cursor))])),
         next: records.next.as_deref().map(|cursor| with(&[("cursor", Some(cursor))])),
         all,
+    })
+}
+
+/// A table of some records that stands on another page: no sorting, no selection, no other pages.
+pub fn plain_table(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    columns: &[&str],
+    caption: String,
+    records: &[Value],
+) -> Result<Table> {
+    let columns: Vec<&FieldSpec> = columns.iter().filter_map(|name| collection.field(name)).collect();
+    Ok(Table {
+        caption,
+        columns: heads(page.words(), &columns),
+        rows: rows(page, collection, place, &columns, records, None)?,
+        bulk: None,
+        previous: None,
+        next: None,
+        all: None,
     })
 }
 

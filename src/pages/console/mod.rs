@@ -90,6 +90,7 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "POST", "/crm/lookup/phone-calls", "a PBX records calls; people have the form of calls"),
     (Layer::Workspace, "PUT", "/crm/lookup/phone-calls/{id}", "a PBX records calls; people have the form of calls"),
     (Layer::Workspace, "GET", "/smart-routings/call-queues/queues/states", "the first page shows the queues"),
+    (Layer::Workspace, "GET", "/smart-routings/surveys/summaries", "the first page shows the means"),
     (Layer::Workspace, "POST", "/smart-routings/call-queues/time-spans/bulk", "people add time spans one by one"),
     (Layer::Workspace, "POST", "*/import", "programs send files; people add records one by one"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),

@@ -112,7 +112,7 @@ fn agent_of(words: Translations, agent: &Value, scores: &[&str]) -> Agent {
 }
 
 /// A mean with one decimal: `4.2`, `4,2`. Empty, if no score is a number.
-fn mean(words: Translations, mean: &Value) -> String {
+pub fn mean(words: Translations, mean: &Value) -> String {
     let Some(mean) = mean.as_f64() else { return String::new() };
     let written = format!("{mean:.1}");
     if words.0 == Language::French { written.replace('.', ",") } else { written }

@@ -20,6 +20,8 @@ words! {
     search_hint():
         "A name, a number in any format, an address or an account.",
         "Un nom, un numéro sous toute forme, une adresse ou un compte.";
+    survey_means(): "Surveys: mean of the first score (answers)", "Enquêtes\u{a0}: moyenne de la première note (réponses)";
+    a_survey(): "Survey", "Enquête";
     times_in(zone): "Times: {zone}", "Heures\u{a0}: {zone}";
     version(number): "Version {number}", "Version {number}";
     api_reference(): "API reference", "Référence de l’API";
