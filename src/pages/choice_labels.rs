@@ -113,6 +113,7 @@ const OF_ANY_FIELD: &[(&str, Label)] = &[
     ("json", label("JSON", "JSON")),
     ("csv", label("CSV", "CSV")),
     ("3cx", label("3CX", "3CX")),
+    ("yeastar", label("Yeastar P-Series", "Yeastar série P")),
     ("contacts_count", label("Number of contacts", "Nombre de contacts")),
     ("true", label("Yes", "Oui")),
     ("false", label("No", "Non")),

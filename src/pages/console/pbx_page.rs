@@ -57,7 +57,8 @@ fn page(ctx: &BlockingCtx<'_>) -> Result<Html> {
 
 fn template(ctx: &mut Ctx<'_>) -> Result<Relayed> {
     let page = PageCtx::of_turn(ctx);
-    page.send_for_stream(InnerRequest::get("/crm/template").with_query("pbx=3cx".into())).map(Relayed)
+    let pbx = page.query("pbx").unwrap_or_else(|| "3cx".to_owned());
+    page.send_for_stream(InnerRequest::get("/crm/template").with_query(query(&[("pbx", &pbx)]))).map(Relayed)
 }
 
 /// The rows of a list. None, if the person may not see them.

@@ -22,6 +22,21 @@ words! {
         "Un nom, un numéro sous toute forme, une adresse ou un compte.";
     survey_means(): "Surveys: mean of the first score (answers)", "Enquêtes\u{a0}: moyenne de la première note (réponses)";
     a_survey(): "Survey", "Enquête";
+    calls(): "Calls", "Appels";
+    calls_now(): "Calls now", "Appels en cours";
+    about_calls_now():
+        "Callers that your phone system looked up in the last five minutes.",
+        "Les appelants que votre standard a recherchés ces cinq dernières minutes.";
+    nobody_calls(): "Nobody just now.", "Personne pour le moment.";
+    reloads_itself(): "This page loads itself again every 5 seconds.", "Cette page se recharge toutes les 5 secondes.";
+    stop(): "Stop", "Arrêter";
+    who_calls(): "Who calls", "Qui appelle";
+    unknown_caller(): "Unknown caller", "Appelant inconnu";
+    last_calls(): "Last calls", "Derniers appels";
+    open_record(): "Open", "Ouvrir";
+    new_contact(): "New contact", "Nouveau contact";
+    take_a_note(): "Note", "Noter";
+    extension(): "Extension", "Poste";
     times_in(zone): "Times: {zone}", "Heures\u{a0}: {zone}";
     version(number): "Version {number}", "Version {number}";
     api_reference(): "API reference", "Référence de l’API";
@@ -302,6 +317,9 @@ words! {
     pbx_not_authorized(): "No PBX is authorized yet.", "Aucun PBX n’est encore autorisé.";
     pbx_newest_call(when): "Newest recorded call: {when}.", "Dernier appel enregistré\u{a0}: {when}.";
     pbx_no_call(): "No call is recorded yet.", "Aucun appel n’est encore enregistré.";
+    pbx_yeastar():
+        "Yeastar P-Series: add its template under Integrations, CRM, Custom, and enter an integration key.",
+        "Yeastar série P\u{a0}: ajoutez son modèle sous Integrations, CRM, Custom, et entrez une clé d’intégration.";
     pbx_other():
         "Any other PBX works with an integration key.",
         "Tout autre PBX fonctionne avec une clé d’intégration.";

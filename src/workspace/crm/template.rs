@@ -1,6 +1,9 @@
 //! The CRM template of a PBX. It defines the requests of the PBX to this server, when it sends them, and with which
 //! token.
 //!
+//! Yeastar's format ("XML Descriptions for Integration Template") has Go templates in its values. The administrator
+//! enters an integration key, which the PBX sends as a header.
+//!
 //! 3CX's format ("CRM template XML description") has a parameter of the type `OAuth`. The administrator clicks its
 //! button and approves here. 3CX then stores one value that the response scenario extracts. The template extracts the
 //! access token, which is valid for a year. A refresh token would not work: each use returns a new one, and 3CX cannot
@@ -28,17 +31,20 @@ pub struct TemplateQuery {
 pub struct Pbx(&'static str);
 
 const THREE_CX: &str = "3cx";
+const YEASTAR: &str = "yeastar";
+const KNOWN: [&str; 2] = [THREE_CX, YEASTAR];
 
 impl FromStr for Pbx {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == THREE_CX { Ok(Self(THREE_CX)) } else { Err(format!("must be a PBX with a template: {THREE_CX}.")) }
+        let known = KNOWN.into_iter().find(|known| *known == text);
+        known.map(Self).ok_or_else(|| format!("must be a PBX with a template: {}.", KNOWN.join(", ")))
     }
 }
 
 read_from_text!(Pbx);
-described!(Pbx, json_schema!({"type": "string", "enum": [THREE_CX]}));
+described!(Pbx, json_schema!({"type": "string", "enum": KNOWN}));
 
 #[derive(Template)]
 #[template(path = "crm_3cx.xml")]
@@ -47,9 +53,19 @@ struct ThreeCx<'a> {
     origin: &'a str,
 }
 
-pub fn download(ctx: &mut Ctx<'_>, Query(_): Query<TemplateQuery>) -> Result<Xml> {
-    let origin = ctx.request.workspace_url()?;
-    Ok(Xml { name: "CXEngine.xml", text: render(&ThreeCx { origin: &origin })? })
+#[derive(Template)]
+#[template(path = "crm_yeastar.xml")]
+struct Yeastar<'a> {
+    /// The address of the workspace, without a trailing slash.
+    origin: &'a str,
+}
+
+pub fn download(ctx: &mut Ctx<'_>, Query(asked): Query<TemplateQuery>) -> Result<Xml> {
+    let origin = &ctx.request.workspace_url()?;
+    Ok(match asked.pbx.0 {
+        YEASTAR => Xml { name: "CXEngine-Yeastar.xml", text: render(&Yeastar { origin })? },
+        _ => Xml { name: "CXEngine.xml", text: render(&ThreeCx { origin })? },
+    })
 }
 
 #[cfg(test)]
@@ -356,6 +372,101 @@ mod tests {
             server.admin().get(&format!("/crm/template{query}")).invalid(&["The pbx field is required."]);
         }
         let unknown = server.admin().get("/crm/template?pbx=3CX9000");
-        unknown.invalid(&["The pbx must be a PBX with a template: 3cx."]);
+        unknown.invalid(&["The pbx must be a PBX with a template: 3cx, yeastar."]);
+    }
+
+    /// Fills the Go template of a value: conditions on equality, variables, and functions that keep their argument.
+    fn fill_go(text: &str, variables: &HashMap<&str, &str>) -> String {
+        let (mut filled, mut rest) = (String::new(), text);
+        // Of nested conditions: whether a branch was taken, and whether the present branch is written.
+        let mut branches: Vec<(bool, bool)> = Vec::new();
+        let is_equal = |words: &[&str]| variables[words[0].trim_start_matches('.')] == words[1].trim_matches('"');
+        while let Some((before, after)) = rest.split_once("{{") {
+            let (action, after) = after.split_once("}}").expect("a closed action");
+            let is_written = branches.iter().all(|(_, is_written)| *is_written);
+            if is_written {
+                filled += before;
+            }
+            let words: Vec<&str> = action.split_whitespace().collect();
+            match words.as_slice() {
+                ["if", "eq", operands @ ..] => branches.push((is_equal(operands), is_equal(operands))),
+                ["else", "if", "eq", operands @ ..] => {
+                    let branch = branches.last_mut().unwrap();
+                    branch.1 = !branch.0 && is_equal(operands);
+                    branch.0 |= branch.1;
+                }
+                ["else"] => {
+                    let branch = branches.last_mut().unwrap();
+                    branch.1 = !branch.0;
+                }
+                ["end"] => drop(branches.pop()),
+                ["UrlEncode", name] if is_written => {
+                    filled.extend(form_urlencoded::byte_serialize(variables[&name[1..]].as_bytes()));
+                }
+                ["TimeFormat", name, ..] | [name] if is_written => filled += variables[name.trim_start_matches('.')],
+                _ => {}
+            }
+            rest = after;
+        }
+        filled + rest
+    }
+
+    #[test]
+    fn a_yeastar_pbx_looks_up_creates_and_journals_as_its_template_says() {
+        let server = TestServer::new();
+        let template = server.admin().get("/crm/template?pbx=yeastar").text;
+        let document = Document::parse(&template).unwrap();
+        assert_eq!(document.root_element().attribute("Provider"), Some("crm"));
+        let mut variables = HashMap::from([
+            ("account_id", ""),
+            ("CallerNumber", "+33 6 12 34 56 78"),
+            ("CalleeNumber", "0800"),
+            ("CallerDisplayName", "Zoé & Co"),
+            ("DisplayName", "Lefèvre"),
+            ("BusinessNumber", "0612345678"),
+            ("StartTimeUnix", "2024-01-20T12:00:00Z"),
+            ("Talk_Duration_Sec", "95"),
+            ("Subject", "Inbound ANSWERED"),
+            ("Communication_Type", "Inbound"),
+            ("Call_Status", "ANSWERED"),
+        ]);
+        let key = json!({"name": "PBX", "permissions": ["crm.lookup"]});
+        let key = server.admin().post("/integration-keys", key).created()["key"].as_str().unwrap().to_owned();
+        variables.insert("api_key", &key);
+        let header = document.descendants().find(|node| node.attribute("Name") == Some("Authorization")).unwrap();
+        let token = fill_go(header.attribute("Value").unwrap(), &variables);
+        let pbx = server.anonymous().at("acme.localhost").with_token(token.strip_prefix("Bearer ").unwrap().into());
+        let ask = |id: &str, variables: &HashMap<&str, &str>| {
+            let request = child(child(scenario(&document, id), "Requests").unwrap(), "Request").unwrap();
+            let url = fill_go(request.attribute("URLFormat").unwrap(), variables);
+            let path = url.strip_prefix("http://acme.localhost/api").unwrap().to_owned();
+            match request.attribute("Method") {
+                Some("GET") => pbx.get(&path).ok(),
+                _ => {
+                    let body = child(child(request, "Parameters").unwrap(), "Parameter").unwrap();
+                    let body = fill_go(body.attribute("Value").unwrap(), variables);
+                    pbx.post(&path, serde_json::from_str(&body).unwrap()).created()
+                }
+            }
+        };
+        assert_eq!(ask("SyncContactAuto", &variables)["contacts"][0]["id"], "0", "the outputs leave this one out");
+        let made = ask("CreateNewContact", &variables);
+        let found = ask("SyncContactAuto", &variables);
+        assert_eq!(found["contacts"][0]["id"], made["contact"]["id"]);
+        for (kind, status, direction, outcome) in [
+            ("Inbound", "ANSWERED", "inbound", "completed"),
+            ("Inbound", "NO ANSWER", "inbound", "missed"),
+            ("Outbound", "ANSWERED", "outbound", "completed"),
+            ("Outbound", "BUSY", "outbound", "no_answer"),
+        ] {
+            variables.extend([
+                ("Communication_Type", kind),
+                ("Call_Status", status),
+                ("StartTimeUnix", "2024-01-20T12:00:00Z"),
+            ]);
+            let call = ask("CallJournal", &variables)["phone_call"].clone();
+            assert_eq!((&call["direction"], &call["status"]), (&json!(direction), &json!(outcome)), "{call}");
+            assert_eq!(call["started_at"], "2024-01-20T12:00:00Z");
+        }
     }
 }
