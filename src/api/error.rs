@@ -62,6 +62,8 @@ pub enum Error {
     },
     /// Too many attempts failed recently. Contains the seconds until the next is allowed.
     TooManyRequests(i64),
+    /// Too many streams of events are open. Contains the seconds until another try.
+    TooManyStreams(i64),
     /// The resource is no longer in the state that `If-Match` names.
     PreconditionFailed,
     /// `If-None-Match` names the state of the resource.
@@ -200,6 +202,7 @@ impl Error {
             Self::UnsupportedEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_encoding"),
             Self::Rejected { code, .. } => (StatusCode::UNPROCESSABLE_ENTITY, code),
             Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::TooManyStreams(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_streams"),
             Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "stale_write"),
             Self::AlreadyExists => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             Self::Overloaded | Self::TooSlow | Self::UnknownHosts(_) | Self::NeedsTimeZone | Self::NeedsTexts(_) => {
@@ -238,6 +241,9 @@ impl Error {
             }
             Self::UnsupportedEncoding => "The body must be sent without a Content-Encoding, or with identity.".into(),
             Self::TooManyRequests(wait) => format!("Too many attempts. Try again in {wait} seconds.").into(),
+            Self::TooManyStreams(wait) => {
+                format!("Too many streams of events are open. Close one, or try again in {wait} seconds.").into()
+            }
             Self::AlreadyExists => {
                 "The state of the resource is one that If-None-Match names. Nothing was changed.".into()
             }
@@ -336,7 +342,7 @@ impl Error {
             Self::MethodNotAllowed(allowed) => {
                 headers.extend(HeaderValue::try_from(allowed).map(|allowed| (header::ALLOW, allowed)));
             }
-            Self::TooManyRequests(wait) => {
+            Self::TooManyRequests(wait) | Self::TooManyStreams(wait) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
             }
             // 507 has no `Retry-After`: RFC 4918, 11.5 forbids repeating the request automatically.

@@ -57,14 +57,14 @@ pub use input::{
 };
 pub use list::{Filters, List};
 pub use media_type::{BodyKind, Format, MediaType};
-pub use openapi::Operation;
+pub use openapi::{Operation, ParameterIn};
 pub use pagination::Page;
 pub use rate_limit::{RateLimit, RateLimitedAttempt};
 pub use request::{Address, Request, language, require_active};
 pub use resource::Resource;
 pub use response::{
-    ApiResponse, ByteStream, Content, Deleted, Done, FileResponse, Html, IntoResponse, Json200, Ok200, PageOrRedirect,
-    PlainText, Redirect, Relayed, Saved, StaticAsset, Xml, json, render,
+    ApiResponse, ByteStream, Content, Deleted, Done, EventPosition, EventStream, FileResponse, Html, IntoResponse,
+    Json200, Ok200, PageOrRedirect, PlainText, Redirect, Relayed, Saved, StaticAsset, Xml, json, render,
 };
 pub use route::{Route, delete, get, post, put};
 pub use router::Router;

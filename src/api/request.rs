@@ -277,27 +277,16 @@ impl Request {
     }
 
     fn principal(&self, db: &Connection) -> Result<Principal> {
-        match &self.credential {
-            Credential::Token(token) | Credential::Session(token) => match identity::member(db, token)? {
-                MemberCheck::Member(principal) => Ok(principal),
-                MemberCheck::WithoutSecondFactor => Err(Error::second_factor_missing()),
-                MemberCheck::NotAMember => Err(Error::not_a_member()),
-            },
-            Credential::Key(digest) => {
-                let principal = identity::integration_key(db, digest, self.now)?.map_err(Error::Token)?;
-                if let Identity::Key { id, last_used_at } = principal.actor {
-                    self.instance.node.key_uses.record(self.workspace()?.id(), id, last_used_at, self.now);
-                }
-                Ok(principal)
-            }
-            Credential::Client(token) => identity::oauth_client(db, token, self.now)?.map_err(Error::Token),
-            Credential::CallFlow(digest) => {
-                let (principal, hosts) = identity::call_flow(db, digest, self.now)?.map_err(Error::Token)?;
-                self.check_host(&hosts)?;
-                Ok(principal)
-            }
-            Credential::None => Err(Error::Token(TokenFault::Missing)),
+        if let Credential::CallFlow(digest) = &self.credential {
+            let (principal, hosts) = identity::call_flow(db, digest, self.now)?.map_err(Error::Token)?;
+            self.check_host(&hosts)?;
+            return Ok(principal);
         }
+        let principal = principal_of(&self.credential, db, self.now)?;
+        if let Identity::Key { id, last_used_at } = principal.actor {
+            self.instance.node.key_uses.record(self.workspace()?.id(), id, last_used_at, self.now);
+        }
+        Ok(principal)
     }
 
     /// Checks that the caller calls from one of these hosts. An empty list allows every host.
@@ -342,6 +331,22 @@ impl Request {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// The caller with this credential, if it is valid in this workspace at this moment. A call flow's credential is valid
+/// only for look-ups, and is refused here.
+pub fn principal_of(credential: &Credential, db: &Connection, now: Timestamp) -> Result<Principal> {
+    match credential {
+        Credential::Token(token) | Credential::Session(token) => match identity::member(db, token)? {
+            MemberCheck::Member(principal) => Ok(principal),
+            MemberCheck::WithoutSecondFactor => Err(Error::second_factor_missing()),
+            MemberCheck::NotAMember => Err(Error::not_a_member()),
+        },
+        Credential::Key(digest) => identity::integration_key(db, digest, now)?.map_err(Error::Token),
+        Credential::Client(token) => identity::oauth_client(db, token, now)?.map_err(Error::Token),
+        Credential::CallFlow(_) => Err(Error::lookup_only()),
+        Credential::None => Err(Error::Token(TokenFault::Missing)),
     }
 }
 

@@ -14,6 +14,7 @@ use super::openapi::Operation;
 use super::request::Request;
 use crate::values::Language;
 
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 /// A response, as the server sends it.
@@ -26,6 +27,17 @@ pub enum Content {
     Stream(Bytes, Box<dyn ByteStream>),
     /// The contents of a file.
     File(File),
+    /// Server-Sent Events from this position on, without an end.
+    Events(EventPosition),
+}
+
+/// A position in the audit log of a workspace, by ids of entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventPosition {
+    /// Events after this entry are sent.
+    pub after: i64,
+    /// The newest entry.
+    pub newest: i64,
 }
 
 /// The rest of a long body, one piece per read turn. A slow client holds no turn, no thread and no transaction.
@@ -70,6 +82,9 @@ pub struct FileResponse {
 
 /// 200 with a text.
 pub struct PlainText(pub String);
+
+/// 200 with Server-Sent Events (HTML Living Standard, 9.2).
+pub struct EventStream(pub EventPosition);
 
 /// 200 with an XML document to download.
 pub struct Xml {
@@ -231,6 +246,22 @@ impl IntoResponse for PlainText {
 
     fn describe(operation: &mut Operation<'_>) {
         operation.text(StatusCode::OK);
+    }
+}
+
+impl IntoResponse for EventStream {
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
+        let mut answer = Response::new(Content::Events(self.0));
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        // nginx would otherwise collect events before it passes them on.
+        headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+        Ok(answer)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.events(StatusCode::OK);
+        operation.error_response(StatusCode::TOO_MANY_REQUESTS);
     }
 }
 

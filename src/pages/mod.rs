@@ -127,7 +127,7 @@ impl<'a> Message<'a> {
 /// The status of a form that is shown again with its errors. Programs and browsers know 429 and its `Retry-After`.
 fn refused_status(error: &Error) -> StatusCode {
     match error {
-        Error::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+        Error::TooManyRequests(_) | Error::TooManyStreams(_) => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

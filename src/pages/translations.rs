@@ -287,6 +287,10 @@ fn problem_in_french(error: &Error) -> Cow<'static, str> {
         Error::WrongChallenge => "La connexion a expiré\u{a0}: recommencez.".into(),
         Error::SecondFactorRequired(_) => "La connexion demande un code.".into(),
         Error::TooManyRequests(wait) => format!("Trop de tentatives\u{a0}: réessayez dans {wait} secondes.").into(),
+        Error::TooManyStreams(wait) => {
+            format!("Trop de flux d’événements sont ouverts\u{a0}: fermez-en un, ou réessayez dans {wait} secondes.")
+                .into()
+        }
         Error::Forbidden { code, .. } | Error::NotFound { code, .. } => state_in_french(code).into(),
         Error::Rejected { code, .. } => state_in_french(code).into(),
         Error::MissingPermission(name) => format!("Il vous manque la permission {name}.").into(),

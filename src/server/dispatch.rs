@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use http::{Method, Response};
+use http::Method;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::response_body::{self, Outgoing};
 use crate::api::execute::{self, RoutedRequest};
 use crate::api::{ApiResponse, Error, Inputs, Request, Result, Route};
 use crate::executors::Executor;
@@ -21,7 +20,7 @@ use crate::workspace::search_indexes;
 
 /// The response to a request, and its timing.
 pub struct DispatchResult {
-    pub result: Result<Response<Outgoing>>,
+    pub result: Result<ApiResponse>,
     pub waited: Duration,
     pub worked: Duration,
 }
@@ -91,7 +90,10 @@ pub async fn run(routed: RoutedRequest) -> DispatchResult {
         Err(_) => answer.await,
     };
     let Ok(JobOutcome { result, waited, worked }) = answered else { return overloaded(joined) };
-    let result = result.map(|answer| response_body::answer(answer, &request, route));
+    // The change is committed: streams of the workspace may read it.
+    if let (Ok(_), Some(workspace), true) = (&result, &request.workspace, request.method != Method::GET) {
+        request.instance.node.stream_signals.wake(workspace.id());
+    }
     DispatchResult { result, waited, worked }
 }
 
@@ -99,23 +101,25 @@ pub async fn run(routed: RoutedRequest) -> DispatchResult {
 /// follows.
 pub async fn authorize(request: &Arc<Request>) -> Result<()> {
     let caller = Arc::clone(request);
-    turn(request, File::submit_read, move |db| caller.identify(db).map(|_| ())).await
+    let limit = request.instance.config.turn_timeout;
+    turn(request.file(), limit, File::submit_read, move |db| caller.identify(db).map(|_| ())).await
 }
 
 /// Reads the workspace's time zone. Needed only by the few requests that contain a time without a zone.
 pub async fn load_time_zone(request: &Arc<Request>) -> Result<()> {
-    let home = turn(request, File::submit_read, |db| Ok(WorkspaceLocale::of(db)?)).await?;
+    let limit = request.instance.config.turn_timeout;
+    let home = turn(request.file(), limit, File::submit_read, |db| Ok(WorkspaceLocale::of(db)?)).await?;
     let _ = request.time_zone.set(home.zone);
     Ok(())
 }
 
 /// Indexes the missing texts in write turns. On a disk that takes no writes the search goes without them.
 pub async fn index_texts(request: &Arc<Request>, missing: Missing) -> Result<()> {
-    let missing = Arc::new(missing);
+    let (missing, limit) = (Arc::new(missing), request.instance.config.turn_timeout);
     loop {
         let rows = Arc::clone(&missing);
-        let indexed = turn(request, File::submit_write, move |db| Ok(search_indexes::index_texts(db, &rows)?));
-        match indexed.await {
+        let index = move |db: &Connection| Ok(search_indexes::index_texts(db, &rows)?);
+        match turn(request.file(), limit, File::submit_write, index).await {
             Ok(true) => {}
             Ok(false) | Err(Error::StorageFull(_) | Error::ReadOnly(_)) => break,
             Err(error) => return Err(error),
@@ -125,15 +129,16 @@ pub async fn index_texts(request: &Arc<Request>, missing: Missing) -> Result<()>
     Ok(())
 }
 
-/// Runs work for a request in a turn of its file, and waits for the result.
-async fn turn<T: Send + 'static>(
-    request: &Arc<Request>,
+/// Runs work in a turn of a file, and waits for the result for a limited time.
+pub async fn turn<T: Send + 'static>(
+    file: &Arc<File>,
+    limit: Duration,
     submit: fn(&Arc<File>, Box<dyn Job>),
     work: impl FnMut(&Connection) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (sender, result) = oneshot::channel();
-    submit(request.file(), Box::new(TurnJob { work, result: None, sender }));
-    match tokio::time::timeout(request.instance.config.turn_timeout, result).await {
+    submit(file, Box::new(TurnJob { work, result: None, sender }));
+    match tokio::time::timeout(limit, result).await {
         Ok(Ok(result)) => result,
         _ => Err(Error::Overloaded),
     }

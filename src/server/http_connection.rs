@@ -3,12 +3,15 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderValue, header};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -19,6 +22,7 @@ use tokio::sync::mpsc;
 use super::Service;
 use super::counted_stream::{CountedStream, Traffic};
 use super::listener::Accepted;
+use super::response_body::{Outgoing, Unending};
 use super::strict_http1::Next;
 use super::tls::Tls;
 
@@ -110,8 +114,8 @@ where
             if next == Ok(Next::Never) {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            drop(running);
-            Ok::<_, Infallible>(response)
+            let unending = response.extensions_mut().remove::<Unending>().map(|unending| (unending, running));
+            Ok::<_, Infallible>(response.map(|content| SentBody { content, _unending: unending }))
         }
     });
     let connection = http.serve_connection(TokioIo::new(CountedStream::new(stream, Arc::clone(&traffic))), answer);
@@ -149,7 +153,32 @@ where
     }
 }
 
-/// Counts a connection's requests: started and running. A request that has its response no longer runs, read or not.
+/// The body of a response. A request with an unending response runs until the body is dropped, which tells the sender of
+/// the response that the client is gone.
+struct SentBody {
+    content: Outgoing,
+    _unending: Option<(Unending, RequestInProgress)>,
+}
+
+impl Body for SentBody {
+    type Data = Bytes;
+    type Error = <Outgoing as Body>::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.content).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.content.size_hint()
+    }
+}
+
+/// Counts a connection's requests: started and running. A request that has its response no longer runs, read or not,
+/// unless the response has no end.
 #[derive(Default)]
 struct RequestCounter {
     begun: AtomicU64,

@@ -6,6 +6,7 @@ mod admission;
 mod cors;
 mod counted_stream;
 mod dispatch;
+mod event_streams;
 mod forwarded;
 mod http_connection;
 mod listener;

@@ -1,6 +1,8 @@
 //! Operation of the server: health, readiness, metrics, and the domains for which a proxy may get certificates. These
 //! routes are available on any host, even if there is no workspace. They run outside the limits of other requests.
 
+use std::sync::Arc;
+
 use std::borrow::Cow;
 
 use http::{HeaderValue, Response, header};
@@ -8,6 +10,7 @@ use tokio::sync::Mutex;
 
 use super::address;
 use super::dispatch;
+use super::event_streams::EventStreams;
 use super::metrics_page;
 use super::response_body::{self, Outgoing};
 use crate::api::execute::{self, RoutedRequest};
@@ -63,7 +66,11 @@ impl IntoResponse for Plain {
 
 /// Runs an operation: at once, or on a thread. Those on a thread run one at a time, because they read from the disk and
 /// take turns of the central file.
-pub async fn answer(routed: RoutedRequest, running: &Mutex<()>) -> Result<Response<Outgoing>> {
+pub async fn answer(
+    routed: RoutedRequest,
+    running: &Mutex<()>,
+    streams: &Arc<EventStreams>,
+) -> Result<Response<Outgoing>> {
     let RoutedRequest { request, route } = routed.clone();
     let work = move || execute::outside_transaction(&routed, route.handler.read(&routed.request));
     let answer = match route.handler.executor() {
@@ -74,7 +81,7 @@ pub async fn answer(routed: RoutedRequest, running: &Mutex<()>) -> Result<Respon
             answer.unwrap_or_else(|| Err(Error::Internal("an operation of the server failed".into())))
         }
     };
-    answer.map(|answer| response_body::answer(answer, &request, route)).map_err(Error::on_central)
+    answer.and_then(|answer| response_body::answer(answer, &request, route, streams)).map_err(Error::on_central)
 }
 
 fn live(_: &BlockingCtx<'_>) -> Result<Plain> {

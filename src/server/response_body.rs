@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::event_streams::EventStreams;
 use crate::api::{
     ApiResponse, Audience, ByteStream, Content, ContentCoding, Error, Layer, Needs, Packer, Request, Result, Route,
     require_active,
@@ -27,6 +28,19 @@ pub type Outgoing = Either<Full<Bytes>, Channel<Bytes, StreamAborted>>;
 #[error("the response could not be finished")]
 pub struct StreamAborted;
 
+/// An extension of a response whose body has no end. Its request runs as long as the body is sent. The connection drops
+/// it with the body, which ends the work for the body at once.
+#[derive(Clone)]
+pub struct Unending(#[expect(dead_code, reason = "its drop is the signal")] Arc<oneshot::Sender<()>>);
+
+impl Unending {
+    /// The extension, and a receiver that resolves when the extension is dropped.
+    pub fn new() -> (Self, oneshot::Receiver<()>) {
+        let (sender, dropped) = oneshot::channel();
+        (Self(Arc::new(sender)), dropped)
+    }
+}
+
 /// Retries of a piece when its file is overloaded, and the pause between two.
 const PATIENCE: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
@@ -41,14 +55,19 @@ const SHORT: usize = 4 * 1024;
 /// Builds the HTTP response. Compresses long lists and exports if the client accepts that. Never compresses single
 /// resources, pages, and responses to anonymous callers: the length of a compressed body could reveal a secret that
 /// stands next to text that the client chose (BREACH).
-pub fn answer(answer: ApiResponse, request: &Request, route: &Route) -> Response<Outgoing> {
+pub fn answer(
+    answer: ApiResponse,
+    request: &Request,
+    route: &Route,
+    streams: &Arc<EventStreams>,
+) -> Result<Response<Outgoing>> {
     let is_read = request.method == Method::GET && request.needs != Needs::Anyone;
     let is_list = is_read && request.audience == Audience::Programs;
     let may_be_packed = is_list && route.handler.resource().is_none() && request.layer == Layer::Workspace;
     let is_long = match answer.body() {
         Content::Full(bytes) => bytes.len() >= SHORT,
         Content::Stream(..) => true,
-        Content::File(_) => false,
+        Content::File(_) | Content::Events(_) => false,
     };
     let (mut head, mut content) = answer.into_parts();
     let mut packer = None;
@@ -71,12 +90,13 @@ pub fn answer(answer: ApiResponse, request: &Request, route: &Route) -> Response
             }
         }
     }
-    Response::from_parts(head, outgoing(content, packer, request))
-}
-
-fn outgoing(content: Content, packer: Option<Packer>, request: &Request) -> Outgoing {
-    match content {
+    let body = match content {
         Content::Full(bytes) => full(bytes),
+        Content::Events(position) => {
+            let (unending, dropped) = Unending::new();
+            head.extensions.insert(unending);
+            streams.open(request, position, dropped)?
+        }
         Content::File(file) => {
             let (sender, channel) = Channel::new(1);
             tokio::spawn(send_file(sender, file, Arc::clone(&request.instance)));
@@ -89,7 +109,8 @@ fn outgoing(content: Content, packer: Option<Packer>, request: &Request) -> Outg
             tokio::spawn(send(sender, first, rest, packer, source));
             Either::Right(channel)
         }
-    }
+    };
+    Ok(Response::from_parts(head, body))
 }
 
 /// The place that pieces are read from. It holds no lease, so a slow reader does not prevent closing or deleting the

@@ -13,6 +13,7 @@ use tokio::time::{Duration, Instant};
 
 use super::admission::{Admission, Admitted};
 use super::dispatch::{self, DispatchResult};
+use super::event_streams::EventStreams;
 use super::forwarded::Forwarded;
 use super::log::RequestLog;
 use super::response_body::{self, Outgoing};
@@ -40,6 +41,7 @@ pub struct Service {
     pub(super) router: Arc<Router>,
     large_bodies: Arc<Semaphore>,
     scraping: tokio::sync::Mutex<()>,
+    streams: Arc<EventStreams>,
     stopping: watch::Sender<bool>,
 }
 
@@ -51,12 +53,14 @@ struct BodyPermit {
 
 impl Service {
     pub fn new(instance: Arc<Instance>, router: Arc<Router>) -> Self {
+        let stopping = watch::Sender::new(false);
         Self {
+            streams: Arc::new(EventStreams::new(Arc::clone(&instance), stopping.subscribe())),
             instance,
             router,
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
             scraping: tokio::sync::Mutex::default(),
-            stopping: watch::Sender::new(false),
+            stopping,
         }
     }
 
@@ -202,7 +206,8 @@ impl Service {
             let (authority, prefix, path) = (String::new(), String::new(), head.uri.path().to_owned());
             let route = admitted.route;
             let request = self.build_request(head, admitted, Address { scheme, authority, prefix, path }, client, now);
-            return operations::answer(RoutedRequest { request: Arc::new(request), route }, &self.scraping).await;
+            let routed = RoutedRequest { request: Arc::new(request), route };
+            return operations::answer(routed, &self.scraping, &self.streams).await;
         }
         let mut address = address::address(&self.instance.config, &head, forwarded)?;
         let tenant = address::addressed(&self.instance.config, &head.headers, &mut address)?;
@@ -249,6 +254,7 @@ impl Service {
         if let Some(lane) = dispatch::lane_name(route) {
             self.instance.metrics.request_waited(lane, waited);
         }
+        let result = result.and_then(|answer| response_body::answer(answer, &request, route, &self.streams));
         match (result, id) {
             (Err(error), None) => Err(error.on_central()),
             // The workspace was probably deleted between its look-up and its turn. Then it is not damaged, but gone.

@@ -208,6 +208,15 @@ impl Current<'_> {
         }
         Ok(Ok(bearer))
     }
+
+    /// Reads a token again. `None` if it has expired, was revoked, or its account is gone.
+    pub fn still_valid(&mut self, token: &TokenInUse, now: Timestamp) -> rusqlite::Result<Option<TokenInUse>> {
+        let found = read_token(&self.state.db, token.id)?;
+        let is_valid = |found: &StoredToken| {
+            !found.is_revoked && found.token.account_id == token.account_id && found.token.expires_at > now
+        };
+        Ok(found.filter(is_valid).map(|found| found.token))
+    }
 }
 
 fn read_revisions(db: &Connection) -> rusqlite::Result<Revisions> {
@@ -249,37 +258,47 @@ fn find_bearer(db: &Connection, text: &str, keys: &Keys) -> rusqlite::Result<Res
     }
 }
 
+/// A row of the tokens.
+struct StoredToken {
+    token: TokenInUse,
+    is_revoked: bool,
+    nonce: Option<Nonce>,
+}
+
 fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenInUse, TokenFault>> {
-    let found = db
-        .prepare_cached(
-            "SELECT t.id, t.account_id, t.workspace_id, t.label, t.expires_at, t.last_used_at, a.operator, t.revoked_at,
-                    t.kind, t.nonce, f.confirmed_at IS NOT NULL
-             FROM tokens t JOIN accounts a ON a.id = t.account_id
-             LEFT JOIN second_factors f ON f.account_id = a.id WHERE t.id = ?1",
-        )?
-        .query_row([claims.token_id], |row| {
-            let revoked: Option<i64> = row.get(7)?;
-            let scope = row.get::<_, Option<String>>(2)?.map(|_| uuid_column(row, 2)).transpose()?;
-            let token = TokenInUse {
-                id: row.get(0)?,
-                account_id: row.get(1)?,
-                scope: TokenScope::from(scope),
-                kind: row.get(8)?,
-                label: row.get(3)?,
-                expires_at: row.get(4)?,
-                last_used: AtomicI64::new(row.get::<_, Option<i64>>(5)?.unwrap_or(0)),
-                operator: row.get(6)?,
-                second_factor: row.get(10)?,
-            };
-            // After a restore, a newer token may have the same id. The nonce tells them apart.
-            let is_another = row.get::<_, Option<Nonce>>(9)? != claims.nonce;
-            Ok((token, revoked.is_some() || is_another))
-        })
-        .optional()?;
-    Ok(match found {
-        Some((token, false)) if token.account_id == claims.account_id && token.scope == claims.scope => Ok(token),
-        Some((_, false)) => Err(TokenFault::Invalid),
+    Ok(match read_token(db, claims.token_id)? {
+        // After a restore, a newer token may have the same id. The nonce tells them apart.
+        Some(found) if found.is_revoked || found.nonce != claims.nonce => Err(TokenFault::Revoked),
+        Some(StoredToken { token, .. }) if token.account_id == claims.account_id && token.scope == claims.scope => {
+            Ok(token)
+        }
+        Some(_) => Err(TokenFault::Invalid),
         // A row is deleted with its account or long after it expired. In both cases the token was valid once.
-        Some((_, true)) | None => Err(TokenFault::Revoked),
+        None => Err(TokenFault::Revoked),
     })
+}
+
+fn read_token(db: &Connection, id: i64) -> rusqlite::Result<Option<StoredToken>> {
+    db.prepare_cached(
+        "SELECT t.id, t.account_id, t.workspace_id, t.label, t.expires_at, t.last_used_at, a.operator, t.revoked_at,
+                t.kind, t.nonce, f.confirmed_at IS NOT NULL
+         FROM tokens t JOIN accounts a ON a.id = t.account_id
+         LEFT JOIN second_factors f ON f.account_id = a.id WHERE t.id = ?1",
+    )?
+    .query_row([id], |row| {
+        let scope = row.get::<_, Option<String>>(2)?.map(|_| uuid_column(row, 2)).transpose()?;
+        let token = TokenInUse {
+            id: row.get(0)?,
+            account_id: row.get(1)?,
+            scope: TokenScope::from(scope),
+            kind: row.get(8)?,
+            label: row.get(3)?,
+            expires_at: row.get(4)?,
+            last_used: AtomicI64::new(row.get::<_, Option<i64>>(5)?.unwrap_or(0)),
+            operator: row.get(6)?,
+            second_factor: row.get(10)?,
+        };
+        Ok(StoredToken { token, is_revoked: row.get::<_, Option<i64>>(7)?.is_some(), nonce: row.get(9)? })
+    })
+    .optional()
 }

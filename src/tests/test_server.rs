@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -348,8 +349,14 @@ impl TestServer {
 
     pub fn send(&self, request: Request<Full<Bytes>>) -> TestResponse {
         self.runtime.block_on(async {
-            let (head, body) = self.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.into_parts();
-            let body = body.collect().await.unwrap().to_bytes();
+            let (head, mut body) = self.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)).await.into_parts();
+            let body = match head.headers.get(header::CONTENT_TYPE) {
+                // A stream has no end: its first piece is enough.
+                Some(kind) if kind == "text/event-stream" => {
+                    body.frame().await.unwrap().unwrap().into_data().unwrap_or_default()
+                }
+                _ => body.collect().await.unwrap().to_bytes(),
+            };
             let response = TestResponse {
                 status: head.status,
                 headers: head.headers,
@@ -360,6 +367,70 @@ impl TestServer {
             }
             response
         })
+    }
+}
+
+/// An open stream of Server-Sent Events.
+pub struct TestStream<'b> {
+    server: &'b TestServer,
+    body: UnsyncBoxBody<Bytes, String>,
+    /// Dropped with the body, as a connection does.
+    _head: http::response::Parts,
+    /// Text that was received and not read yet.
+    received: String,
+}
+
+impl TestStream<'_> {
+    /// The next event: name, id and data. `None` at the end of the stream.
+    pub fn next_event(&mut self) -> Option<(String, Option<i64>, Value)> {
+        loop {
+            while let Some((event, rest)) = self.received.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.received = rest;
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                if let Some(name) = field("event: ") {
+                    let data = serde_json::from_str(&field("data: ").expect("data")).expect("JSON");
+                    return Some((name, field("id: ").map(|id| id.parse().unwrap()), data));
+                }
+            }
+            let frame = self.server.runtime.block_on(self.body.frame())?;
+            let bytes = frame.unwrap().into_data().unwrap_or_default();
+            self.received.push_str(std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    /// The names of records that the next events say are changed, as many as asked for.
+    pub fn changes(&mut self, number: usize) -> Vec<String> {
+        let next = |_| {
+            let (name, _, data) = self.next_event().expect("another event");
+            assert_eq!(name, "changed", "{data}");
+            format!("{} {}", data["action"].as_str().unwrap(), data["resource_id"])
+        };
+        (0..number).map(next).collect()
+    }
+}
+
+impl<'b> TestClient<'b> {
+    /// Opens the stream of events.
+    pub fn stream(&self) -> TestStream<'b> {
+        let request = self.request(Method::GET, "/events").body(Full::default()).unwrap();
+        let server = self.server;
+        let response = server.runtime.block_on(server.service.answer(request, IpAddr::V4(Ipv4Addr::LOCALHOST)));
+        assert_eq!(response.status(), StatusCode::OK);
+        let (head, body) = response.into_parts();
+        let body = body.map_err(|error| error.to_string()).boxed_unsync();
+        TestStream { server, body, _head: head, received: String::new() }
+    }
+
+    fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        let mut request = Request::builder().method(method).uri(format!("/api{path}")).header(header::HOST, &self.host);
+        if let Some(token) = &self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in &self.headers {
+            request = request.header(*name, value);
+        }
+        request
     }
 }
 
@@ -400,17 +471,7 @@ impl TestClient<'_> {
     }
 
     pub fn ask(&self, method: Method, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> TestResponse {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("/api{path}"))
-            .header(header::HOST, &self.host)
-            .header(header::CONTENT_TYPE, kind);
-        if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        for (name, value) in &self.headers {
-            request = request.header(*name, value);
-        }
+        let request = self.request(method, path).header(header::CONTENT_TYPE, kind);
         self.server.send(request.body(Full::from(body.into())).unwrap())
     }
 

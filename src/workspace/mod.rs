@@ -4,6 +4,7 @@ pub mod audit_log;
 pub mod contacts;
 pub mod crm;
 pub mod customers;
+pub mod events;
 pub mod integration_keys;
 pub mod oauth;
 pub mod organisations;
@@ -38,6 +39,7 @@ pub const RESOURCES: &[Resource] = &[
     contacts::RESOURCE,
     phone_calls::RESOURCE,
     workspace_search::RESOURCE,
+    events::RESOURCE,
     crm::RESOURCE,
     crm::chats::RESOURCE,
     audit_log::RESOURCE,

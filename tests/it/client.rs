@@ -97,16 +97,23 @@ impl Connection {
     pub fn receive_chunks(&mut self) -> io::Result<String> {
         let mut body = Vec::new();
         loop {
-            let mut size = String::new();
-            self.0.read_line(&mut size)?;
-            let size = usize::from_str_radix(size.trim(), 16).map_err(|_| half_answered(io::Error::other(size)))?;
-            let mut chunk = vec![0; size + 2];
-            self.0.read_exact(&mut chunk)?;
-            body.extend_from_slice(&chunk[..size]);
-            if size == 0 {
+            let chunk = self.receive_chunk()?;
+            if chunk.is_empty() {
                 return Ok(String::from_utf8(body).expect("answers are UTF-8"));
             }
+            body.extend_from_slice(&chunk);
         }
+    }
+
+    /// The next chunk of a body; empty at its end.
+    pub fn receive_chunk(&mut self) -> io::Result<Vec<u8>> {
+        let mut size = String::new();
+        self.0.read_line(&mut size)?;
+        let size = usize::from_str_radix(size.trim(), 16).map_err(|_| half_answered(io::Error::other(size)))?;
+        let mut chunk = vec![0; size + 2];
+        self.0.read_exact(&mut chunk)?;
+        chunk.truncate(size);
+        Ok(chunk)
     }
 
     /// Reads so many bytes.

@@ -100,7 +100,10 @@ fn only_the_central_modules_take_turns_in_the_central_file_by_closures_of_their_
 #[test]
 fn only_the_settings_read_the_environment_and_only_the_edge_the_clock() {
     only_in(&["config.rs"], &["std::env::", "env::var"]);
-    only_in(&["values/timestamp.rs", "server/service.rs", "cli/mod.rs", "jobs/mod.rs"], &["Timestamp::now()"]);
+    only_in(
+        &["values/timestamp.rs", "server/service.rs", "server/event_streams.rs", "cli/mod.rs", "jobs/mod.rs"],
+        &["Timestamp::now()"],
+    );
 }
 
 #[test]

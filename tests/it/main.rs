@@ -23,6 +23,7 @@ mod completions;
 mod console;
 mod documents;
 mod errors;
+mod events;
 mod exports;
 mod faults;
 mod first_day;

@@ -92,6 +92,10 @@ impl Proxy {
             let said = self.curl("localhost", inside, &["-w", "%{http_code}"]).ok();
             assert!(said.ends_with("404") && !said.contains("error\""), "{inside}: {said}");
         }
+        // Events arrive while the response goes on.
+        let typed = ["--no-buffer", "--max-time", "2", "-H", &bearer, "-H", "Last-Event-ID: 0"];
+        let streamed = self.curl("acme.localhost", "/api/events", &typed);
+        assert!(streamed.out.contains("event: changed\nid: "), "{streamed:?}");
         let mut plain = Command::new("curl");
         plain.args(["--silent", "-w", "%{http_code} %{redirect_url}"]);
         let plain = run(plain.arg(format!("http://acme.localhost:{}/api", self.plain)), "").ok();

@@ -78,14 +78,7 @@ impl<'s> Operation<'s> {
         }
     }
 
-    pub(super) fn parameter(
-        &mut self,
-        place: ParameterIn,
-        name: &str,
-        description: &str,
-        required: bool,
-        schema: Value,
-    ) {
+    pub fn parameter(&mut self, place: ParameterIn, name: &str, description: &str, required: bool, schema: Value) {
         let mut parameter = json!({"name": name, "in": place.name(), "required": required});
         if !description.is_empty() {
             parameter["description"] = json!(description);
@@ -194,6 +187,12 @@ impl<'s> Operation<'s> {
     /// The response with this status is a text.
     pub fn text(&mut self, status: StatusCode) {
         self.add_response(status, "A text.", json!({"text/plain": {"schema": {"type": "string"}}}));
+    }
+
+    /// The response with this status is a stream of Server-Sent Events.
+    pub fn events(&mut self, status: StatusCode) {
+        let content = json!({"text/event-stream": {"schema": {"type": "string"}}});
+        self.add_response(status, "Server-Sent Events, without an end.", content);
     }
 
     /// The response with this status is an XML document.

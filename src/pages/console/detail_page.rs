@@ -70,7 +70,7 @@ pub fn read(page: &PageCtx<'_>, collection: &Collection, place: &Place) -> Resul
 
 pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) -> Result<ApiResponse> {
     let record = read(page, collection, place)?.body;
-    let frame = Frame::of(page)?;
+    let frame = Frame::of(page)?.following_record(collection, &record);
     let words = frame.words;
     let base = place.page(collection);
     let list_page = collection.page_of(&place.values());

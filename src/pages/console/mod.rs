@@ -7,6 +7,7 @@
 mod action_page;
 mod affected_records;
 mod audit_page;
+mod caller_page;
 mod catalog;
 mod central;
 mod chart;
@@ -59,6 +60,7 @@ const BY_HAND: &[Resource] = &[
     Resource::pages("Tester page", tester_page::ROUTES),
     Resource::pages("Survey pages", survey_page::ROUTES),
     Resource::pages("Zone pages", zones_page::ROUTES),
+    Resource::pages("Caller pages", caller_page::ROUTES),
     Resource::pages("PBX pages", pbx_page::ROUTES),
     Resource::pages("Own page", me_page::ROUTES),
     Resource::pages("Form of the settings", settings_page::ROUTES),
@@ -103,6 +105,8 @@ const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Workspace, "GET", "/phone-calls/summary"),
     (Layer::Workspace, "GET", "/customers/resolve"),
     (Layer::Workspace, "GET", "/crm/template"),
+    (Layer::Workspace, "GET", "/events"),
+    (Layer::Workspace, "GET", "/ringing-calls"),
     (Layer::Workspace, "GET", "/smart-routings/call-queues/lookup"),
     (Layer::Workspace, "GET", "/smart-routings/contacts/lookup"),
     (Layer::Workspace, "GET", "/smart-routings/ctis/lookup"),

@@ -165,6 +165,16 @@ const MOST_PLACES: usize = 10;
 /// Characters of a name in the menu of the person.
 const LONGEST_PLACE: usize = 40;
 
+/// The records of a page. The script says if they are changed after the page was read.
+pub struct Followed {
+    /// The kind of record, as events name it.
+    pub resource: &'static str,
+    /// The only record. `None`: a list.
+    pub id: Option<i64>,
+    /// The time as of which the page shows them, in UTC.
+    pub seen: String,
+}
+
 /// The frame around a page: navigation, search, the person, and the message of the last change.
 pub struct Frame {
     pub words: Translations,
@@ -184,6 +194,7 @@ pub struct Frame {
     pub notice: Option<String>,
     pub languages: Vec<(&'static str, &'static str, bool)>,
     pub path: String,
+    pub follows: Option<Followed>,
     cookie: Option<String>,
 }
 
@@ -232,8 +243,28 @@ impl Frame {
                 ("fr", "Français", words.0 == Language::French),
             ],
             path,
+            follows: None,
             cookie: cookie.map(|cookie| cookie.to_string()),
         })
+    }
+
+    /// The same frame of a page with a list of records.
+    #[must_use]
+    pub fn following_list(self, page: &PageCtx<'_>, collection: &Collection) -> Self {
+        let seen = page.request.now.to_string();
+        self.following(collection, None, seen)
+    }
+
+    /// The same frame of a page with one record.
+    #[must_use]
+    pub fn following_record(self, collection: &Collection, record: &Value) -> Self {
+        let seen = display::plain(&record["updated_at"]);
+        if seen.is_empty() { self } else { self.following(collection, record["id"].as_i64(), seen) }
+    }
+
+    fn following(self, collection: &Collection, id: Option<i64>, seen: String) -> Self {
+        let recorded = collection.resource.recorded.first();
+        Self { follows: recorded.map(|recorded| Followed { resource: recorded.name, id, seen }), ..self }
     }
 
     /// The page as a response. The template contains this frame.

@@ -10,6 +10,7 @@ use super::CustomerFilter;
 use super::pbx_values::{OrBlank, is_variable};
 use crate::api::{Ctx, Error, Json, Ok200, Query, Request, Result, Saved, entity_rows};
 use crate::storage::Stored;
+use crate::tenancy::RingTarget;
 use crate::tenancy::phones::{self, PhoneText};
 use crate::values::normalize::normalize;
 use crate::values::phone::Dialled;
@@ -35,6 +36,15 @@ pub struct CallerLookupQuery {
     email: OrBlank<Text<255>>,
     /// Name that the PBX shows. It names the caller in the response if no contact is found.
     display_name: OrBlank<Text<255>>,
+    /// Extension of the agent whose phone rings. The call pops up for that user in the console.
+    #[schemars(example = "204")]
+    agent_extension: OrBlank<Text<32>>,
+    /// Email address of the agent whose phone rings.
+    agent_email: OrBlank<Text<255>>,
+    /// Name or number of the call queue.
+    queue: OrBlank<Text<255>>,
+    /// Own number that was called.
+    did: OrBlank<Text<255>>,
 }
 
 /// The contacts that match a caller.
@@ -164,11 +174,35 @@ pub fn search(
     let shown = CallerCriteria { phone: shown.as_deref(), ..by };
     let links = ContactLinks::of(ctx.request, settings.contact_url_template)?;
     let mut contacts = if settings.features.contact_lookup { callers(ctx.db, customer, &by)? } else { Vec::new() };
+    if let Some(number) = shown.phone.filter(|number| !phone::is_withheld(number)) {
+        asked.ring(ctx, number, contacts.first())?;
+    }
     if contacts.is_empty() {
         contacts.push(PbxCaller::unknown(&shown, asked.display_name.value().map(|name| &**name)));
     }
     contacts.iter_mut().for_each(|contact| links.put(contact, &shown));
     Ok(Ok200(CallerSearch { contacts }))
+}
+
+impl CallerLookupQuery {
+    /// Remembers that a phone rings, and wakes the streams of the workspace.
+    fn ring(&self, ctx: &Ctx<'_>, number: &str, best: Option<&PbxCaller>) -> Result<()> {
+        fn text<const N: usize>(value: &OrBlank<Text<N>>) -> Option<String> {
+            value.value().map(|value| value.to_string())
+        }
+        let contact_id = best.and_then(|caller| caller.id.parse().ok());
+        let target = RingTarget {
+            agent_extension: text(&self.agent_extension),
+            agent_email: text(&self.agent_email),
+            queue: text(&self.queue),
+            did: text(&self.did),
+        };
+        let (node, workspace) = (&ctx.request.instance.node, ctx.request.workspace()?.id());
+        if node.ringing_calls.add(workspace, number.to_owned(), contact_id, target, ctx.now) {
+            node.stream_signals.wake(workspace);
+        }
+        Ok(())
+    }
 }
 
 pub fn create(

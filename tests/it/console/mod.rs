@@ -1,6 +1,7 @@
 //! The console in a real browser: the tasks of people with their clicks, accessibility, and screenshots.
 
 mod access;
+mod calls_pop_up;
 mod console_keys;
 mod console_tasks;
 mod forms_in_browser;
