@@ -140,6 +140,8 @@ pub struct Button {
     pub is_for_many: bool,
     /// Rows that it moves, changes or deletes together with the record.
     pub affected: &'static [Related],
+    /// Fields of the record and their values. The button is shown for records that have all of them.
+    pub only_if: &'static [(&'static str, &'static str)],
 }
 
 pub const fn label(english: &'static str, french: &'static str) -> Label {
@@ -189,10 +191,16 @@ pub struct RecordLink {
 }
 
 pub const fn button(verb: &'static str, button_label: Label, about: Label) -> Button {
-    Button { verb, label: button_label, about, is_for_many: false, affected: &[] }
+    Button { verb, label: button_label, about, is_for_many: false, affected: &[], only_if: &[] }
 }
 
 impl Button {
+    /// Shows the button only for records with these values.
+    #[must_use]
+    pub const fn only_if(self, only_if: &'static [(&'static str, &'static str)]) -> Self {
+        Self { only_if, ..self }
+    }
+
     /// The list runs the action for all records of a filter.
     #[must_use]
     pub const fn for_many(self) -> Self {

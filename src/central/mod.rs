@@ -8,6 +8,8 @@ pub mod central_audit_log;
 pub mod credentials;
 pub mod email_verification;
 pub mod instance_info;
+pub mod instance_mails;
+pub mod instance_workspaces;
 pub mod invitations;
 pub mod login_challenges;
 pub mod mail_templates;
@@ -45,4 +47,6 @@ pub const RESOURCES: &[Resource] = &[
     invitations::RESOURCE,
     central_audit_log::RESOURCE,
     instance_info::RESOURCE,
+    instance_workspaces::RESOURCE,
+    instance_mails::RESOURCE,
 ];

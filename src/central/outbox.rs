@@ -148,13 +148,16 @@ impl Central {
         })
     }
 
-    /// Queues a dead letter again. All attempts are available again.
+    /// Queues a dead letter again: see [`queue_again`].
     pub fn queue_mail_again(&self, id: i64, now: Timestamp) -> Result<()> {
-        self.write(move |db| {
-            db.execute("UPDATE outbox SET due_at = ?2, tries = 0 WHERE id = ?1 AND due_at IS NULL", (id, now))?;
-            Ok(())
-        })
+        self.write(move |db| Ok(queue_again(db, id, now)?))
     }
+}
+
+/// Queues a dead letter again. All attempts are available again.
+pub fn queue_again(db: &Connection, id: i64, now: Timestamp) -> rusqlite::Result<()> {
+    db.execute("UPDATE outbox SET due_at = ?2, tries = 0 WHERE id = ?1 AND due_at IS NULL", (id, now))?;
+    Ok(())
 }
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<Queued> {

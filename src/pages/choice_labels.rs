@@ -95,6 +95,8 @@ const OF_ANY_FIELD: &[(&str, Label)] = &[
     ("active", label("Active", "Actif")),
     ("suspended", label("Suspended", "Suspendu")),
     ("trashed", label("In the trash", "À la corbeille")),
+    ("waiting", label("Waiting", "En attente")),
+    ("retrying", label("Tried again soon", "Nouvel essai prévu")),
     // Actors and credentials
     ("account", label("Account", "Compte")),
     ("anonymous", label("Not signed in", "Non connecté")),

@@ -356,6 +356,7 @@ fn state_in_french(code: &str) -> &'static str {
         "no_enrollment" => "L’ajout a expiré\u{a0}: recommencez.",
         "not_a_member" => "Vous n’êtes pas membre de cet espace de travail.",
         "registration_closed" => "La création de comptes est fermée ici.",
+        "wrong_status" => "Ce n’est pas possible dans l’état actuel de la fiche\u{a0}: rechargez la page.",
         "workspace_suspended" => "Cet espace de travail est suspendu.",
         "unknown_host" | "route_not_found" | "not_found" => "Cette adresse n’existe pas.",
         "workspace_not_found" => "Cet espace de travail n’existe pas.",

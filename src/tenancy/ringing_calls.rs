@@ -26,6 +26,8 @@ pub struct RingingCall {
     pub at: Timestamp,
     /// The number of the caller, as the PBX wrote it.
     pub number: String,
+    /// The only customer whose contacts the PBX may see, if any.
+    pub customer_id: Option<i64>,
     /// The best match for the number.
     pub contact_id: Option<i64>,
     pub target: RingTarget,
@@ -56,22 +58,18 @@ struct Remembered {
 }
 
 impl RingingCalls {
-    /// Remembers a call. Returns whether it is a new one.
-    pub fn add(
-        &self,
-        workspace: Uuid,
-        number: String,
-        contact_id: Option<i64>,
-        target: RingTarget,
-        at: Timestamp,
-    ) -> bool {
+    /// Remembers a call, whose id the state gives. Returns whether it is a new one.
+    pub fn add(&self, workspace: Uuid, call: RingingCall) -> bool {
+        let at = call.at;
         let state = &mut *self.state.lock();
         if at.seconds() - state.last_swept >= REMEMBERED {
             state.last_swept = at.seconds();
             state.calls.retain(|_, calls| calls.back().is_some_and(|newest| is_within(newest, REMEMBERED, at)));
         }
         let calls = state.calls.entry(workspace).or_default();
-        let is_same = |call: &RingingCall| call.number == number && call.target == target;
+        let is_same = |known: &RingingCall| {
+            (&known.number, known.customer_id, &known.target) == (&call.number, call.customer_id, &call.target)
+        };
         if calls.iter().rev().take_while(|call| is_within(call, SAME_CALL, at)).any(is_same) {
             return false;
         }
@@ -79,7 +77,7 @@ impl RingingCalls {
             calls.pop_front();
         }
         state.last_id += 1;
-        calls.push_back(RingingCall { id: state.last_id, at, number, contact_id, target });
+        calls.push_back(RingingCall { id: state.last_id, ..call });
         true
     }
 
@@ -119,7 +117,9 @@ mod tests {
 
     fn rings(calls: &RingingCalls, workspace: Uuid, number: &str, agent: Option<&str>, seconds: i64) -> bool {
         let target = RingTarget { agent_extension: agent.map(str::to_owned), ..RingTarget::default() };
-        calls.add(workspace, number.into(), None, target, at(seconds))
+        let number = number.into();
+        let call = RingingCall { id: 0, at: at(seconds), number, customer_id: None, contact_id: None, target };
+        calls.add(workspace, call)
     }
 
     fn numbers(calls: &RingingCalls, workspace: Uuid, within: i64, seconds: i64) -> Vec<String> {

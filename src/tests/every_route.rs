@@ -13,6 +13,7 @@ use crate::api::{
     Audience, BlockingCtx, Error, Id, Layer, Needs, Ok200, Resource, Result, Route, Router, get, inline, openapi,
 };
 use crate::auth::TokenScope;
+use crate::central::outbox::{self, Mail};
 use crate::executors::Executor;
 use crate::pages;
 use crate::tenancy::ChangeRecorder;
@@ -152,6 +153,18 @@ impl Samples<'_> {
         let change = json!({"email": address(), "current_password": PASSWORD});
         self.server.central().put("/account", change).created();
         (self.server.mailed("/ui/verify-email?code="), self.server.mailed("/ui/undo-email-change?code="))
+    }
+
+    /// A mail that waits.
+    fn mail(&self) -> i64 {
+        let to = address().parse().unwrap();
+        let mail = Mail { to, subject: "Walked".into(), text: "Walked".into(), html: "Walked".into() };
+        let now = Timestamp::now();
+        let queued = self.server.instance.central.write(move |db| {
+            outbox::queue(db, &mail, now)?;
+            Ok::<_, Error>(db.last_insert_rowid())
+        });
+        queued.unwrap()
     }
 
     fn unverify(&self) {
@@ -406,6 +419,25 @@ impl Samples<'_> {
             (_, "POST", "/workspaces") => plain(json!({"name": "Another"})),
             (_, "GET", "/workspaces/{id}" | "/workspaces/{id}/export" | "/workspaces/{id}/members") => {
                 at(self.workspace().0)
+            }
+            (_, "GET", "/instance/workspaces/{id}") => at(self.workspace().0),
+            (_, "POST", "/instance/workspaces/{id}/suspend") => change(self.workspace().0, json!({})),
+            (_, "POST", "/instance/workspaces/{id}/resume") => {
+                let (id, _) = self.workspace();
+                self.server.central().post(&format!("/instance/workspaces/{id}/suspend"), json!({})).created();
+                change(id, json!({}))
+            }
+            (_, "POST", "/instance/workspaces/{id}/restore") => {
+                let (id, subdomain) = self.workspace();
+                self.server.central().delete_with(&format!("/workspaces/{id}"), json!({"subdomain": subdomain})).ok();
+                change(id, json!({}))
+            }
+            (_, "GET", "/instance/mails/{id}") => at(self.mail().to_string()),
+            (_, "POST", "/instance/mails/{id}/send-again") => {
+                let id = self.mail();
+                let failed = "UPDATE outbox SET due_at = NULL, tries = 5, last_error = 'walked' WHERE id = ?1";
+                self.server.instance.central.write(move |db| Ok::<_, Error>(db.execute(failed, [id])?)).unwrap();
+                change(id.to_string(), json!({}))
             }
             (_, "PUT", "/workspaces/{id}") => change(self.workspace().0, json!({"name": "N"})),
             (_, "POST", "/workspaces/{id}/transfer") => change(self.workspace().0, json!({"user_id": 1})),

@@ -57,6 +57,8 @@ pub struct Action {
     pub about: Label,
     /// Rows that it moves, changes or deletes together with the record.
     pub affected: &'static [Related],
+    /// The values of a record for which it is shown.
+    pub only_if: &'static [(&'static str, &'static str)],
     pub fields: Vec<FieldSpec>,
 }
 
@@ -287,6 +289,7 @@ fn actions(resource: &Resource, document: &Value, list: &str, one: &str) -> Vec<
             label: declared.map_or_else(|| schema::label(resource, &verb.replace('-', " ")), |button| button.label),
             about: declared.map_or(Label { english: "", french: "" }, |button| button.about),
             affected: declared.map_or(&[], |button| button.affected),
+            only_if: declared.map_or(&[], |button| button.only_if),
             fields: request_fields(resource, document, route),
         }
     });

@@ -75,7 +75,10 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
     let base = place.page(collection);
     let list_page = collection.page_of(&place.values());
     let may = |route: Option<&'static crate::api::Route>| route.is_some_and(|route| page.may(route));
-    let actions = collection.actions.iter().filter(|action| action.is_of_record && page.may(action.route));
+    let actions = collection
+        .actions
+        .iter()
+        .filter(|action| action.is_of_record && page.may(action.route) && display::has_values(&record, action.only_if));
     let actions =
         actions.map(|action| ActionLink { label: words.label(action.label), href: format!("{base}/{}", action.verb) });
     let copy = (may(collection.create) && collection.resource.view.is_copied).then(|| ActionLink {

@@ -10,8 +10,8 @@ use super::CustomerFilter;
 use super::pbx_values::{OrBlank, is_variable};
 use crate::api::{Ctx, Error, Json, Ok200, Query, Request, Result, Saved, entity_rows};
 use crate::storage::Stored;
-use crate::tenancy::RingTarget;
 use crate::tenancy::phones::{self, PhoneText};
+use crate::tenancy::{RingTarget, RingingCall};
 use crate::values::normalize::normalize;
 use crate::values::phone::Dialled;
 use crate::values::{CustomFields, Email, Name, Text, Timestamp, UrlTemplate, email, phone};
@@ -175,7 +175,7 @@ pub fn search(
     let links = ContactLinks::of(ctx.request, settings.contact_url_template)?;
     let mut contacts = if settings.features.contact_lookup { callers(ctx.db, customer, &by)? } else { Vec::new() };
     if let Some(number) = shown.phone.filter(|number| !phone::is_withheld(number)) {
-        asked.ring(ctx, number, contacts.first())?;
+        asked.ring(ctx, customer, number, contacts.first())?;
     }
     if contacts.is_empty() {
         contacts.push(PbxCaller::unknown(&shown, asked.display_name.value().map(|name| &**name)));
@@ -186,7 +186,7 @@ pub fn search(
 
 impl CallerLookupQuery {
     /// Remembers that a phone rings, and wakes the streams of the workspace.
-    fn ring(&self, ctx: &Ctx<'_>, number: &str, best: Option<&PbxCaller>) -> Result<()> {
+    fn ring(&self, ctx: &Ctx<'_>, customer: Option<i64>, number: &str, best: Option<&PbxCaller>) -> Result<()> {
         fn text<const N: usize>(value: &OrBlank<Text<N>>) -> Option<String> {
             value.value().map(|value| value.to_string())
         }
@@ -198,7 +198,9 @@ impl CallerLookupQuery {
             did: text(&self.did),
         };
         let (node, workspace) = (&ctx.request.instance.node, ctx.request.workspace()?.id());
-        if node.ringing_calls.add(workspace, number.to_owned(), contact_id, target, ctx.now) {
+        let number = number.to_owned();
+        let call = RingingCall { id: 0, at: ctx.now, number, customer_id: customer, contact_id, target };
+        if node.ringing_calls.add(workspace, call) {
             node.stream_signals.wake(workspace);
         }
         Ok(())

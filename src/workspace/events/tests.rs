@@ -42,10 +42,22 @@ fn a_stream_tells_of_changes_that_its_caller_may_see() {
 }
 
 #[test]
-fn a_stream_needs_a_caller_who_is_not_bound_to_a_customer() {
+fn a_key_of_a_customer_hears_of_calls_to_that_customer_alone() {
     let server = TestServer::new();
-    let customer = server.admin().post("/customers", json!({"name": "Ada"})).created()["id"].as_i64();
-    server.key(&["*"], customer).get("/events").rejected(403, "forbidden");
+    let customer = |name: &str| server.admin().post("/customers", json!({"name": name})).created()["id"].as_i64();
+    let (own, other) = (customer("Ada"), customer("Eve"));
+    let mut stream = server.key(&["*"], own).stream();
+    server.key(&["crm.lookup"], other).get("/crm/lookup/contacts/search?phone=0142000001").ok();
+    server.key(&["crm.lookup"], None).get("/crm/lookup/contacts/search?phone=0142000002").ok();
+    server.admin().put(&format!("/customers/{}", own.unwrap()), json!({"vip": true})).created();
+    server.key(&["crm.lookup"], own).get("/crm/lookup/contacts/search?phone=0142000003").ok();
+    let (name, _, data) = stream.next_event().unwrap();
+    assert_eq!((name.as_str(), &data["number"]), ("ring", &json!("0142000003")), "{data}");
+}
+
+#[test]
+fn a_stream_needs_a_token_and_a_place_to_begin() {
+    let server = TestServer::new();
     server.anonymous().at("acme.localhost").get("/events").rejected(401, "token_missing");
     server.admin().with_header("last-event-id", "x").get("/events").invalid(&["The last event id must be an integer."]);
     let opened = server.admin().get("/events");

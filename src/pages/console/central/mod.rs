@@ -55,8 +55,13 @@ pub fn sections(page: &PageCtx<'_>, path: &str) -> Vec<NavSection> {
     ];
     let mut sections = vec![NavSection { label: None, links: own }];
     if page.request.token().is_ok_and(|token| token.operator) {
-        let links =
-            vec![link("Instance", "Instance", "/ui/instance", &[]), link("Accounts", "Comptes", "/ui/accounts", &[])];
+        let is_instance = path == "/ui/instance";
+        let links = vec![
+            NavLink { is_current: is_instance, ..link("Instance", "Instance", "/ui/instance", &[]) },
+            link("Accounts", "Comptes", "/ui/accounts", &[]),
+            link("All workspaces", "Tous les espaces", "/ui/instance/workspaces", &[]),
+            link("Mails", "Mails", "/ui/instance/mails", &[]),
+        ];
         let label = Label { english: "Operator", french: "Opérateur" };
         sections.push(NavSection { label: Some(words.label(label)), links });
     }
