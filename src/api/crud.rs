@@ -127,6 +127,14 @@ pub fn create_for<T: Entity>(ctx: &Ctx<'_>, customer: Option<i64>, new: T) -> Re
     entity_rows::add(ctx.db, &ctx.recorder()?, new)
 }
 
+/// Merges `gone` into `old` for the request. `old` becomes `new`.
+pub fn merge_rows<T: Entity>(ctx: &Ctx<'_>, scope: &T::Scope, old: &T, mut new: T, gone: &T) -> Result<T> {
+    let given = Given { customer: scope.customer(ctx)?, names: &|_| true, is_import: false };
+    *new.server_fields().updated_at = ctx.now;
+    new.prepare(ctx.db, Some(old), &given)?;
+    entity_rows::merge(ctx.db, &ctx.recorder()?, old, new, gone)
+}
+
 /// Changes a row for the request. `names` reports whether the request names a field.
 pub fn update_row<T: Entity>(
     ctx: &Ctx<'_>,

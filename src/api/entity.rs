@@ -120,7 +120,7 @@ macro_rules! entity {
         $(phone_lists: [$($phone_list:ident),+];)?
         $(list: { $($property:ident: $setting:expr),+ $(,)? };)?
         $(also: [$($also:expr),+ $(,)?];)?
-        $(computed: $computed:ident = $from:literal;)?
+        $(computed: $($computed:ident = $from:literal),+;)?
     ) => {
         $(#[$meta])*
         pub struct $type {
@@ -138,7 +138,7 @@ macro_rules! entity {
 
         $crate::storage::record!($type in $table {
             id, $($field,)+ created_at, updated_at,
-        } $(with $computed = $from)?);
+        } $(with $($computed = $from),+)?);
 
         impl $crate::api::list::Listable for $type {
             const LISTING: $crate::api::list::ListSpec = {

@@ -46,6 +46,18 @@ pub fn delete<T: Entity>(db: &Connection, recorder: &ChangeRecorder, row: &T) ->
     Ok(recorder.deleted(db, T::RECORDED, row)?)
 }
 
+/// Merges `gone` into `old`, which becomes `new`. Everything that refers to `gone` and stays must refer to `old` already.
+/// `gone` is deleted first: `new` may have a unique value of it.
+pub fn merge<T: Entity>(db: &Connection, recorder: &ChangeRecorder, old: &T, mut new: T, gone: &T) -> Result<T> {
+    gone.release(db, recorder)?;
+    gone.delete(db)?;
+    new.check(db, Some(old))?;
+    new.save(db)?;
+    new.index(db, Some(old))?;
+    recorder.merged(db, T::RECORDED, (old, &new), gone)?;
+    Ok(new)
+}
+
 /// Deletes every row with a value in a column.
 pub fn delete_each<T: Entity>(
     db: &Connection,
@@ -56,13 +68,28 @@ pub fn delete_each<T: Entity>(
     for_each_row(db, column, value, |row: T| delete(db, recorder, &row))
 }
 
-/// Moves every row of a customer to another one. Rows that it refers to move with it, and its indexes stay valid.
-pub fn move_each<T: Entity>(db: &Connection, recorder: &ChangeRecorder, from: i64, to: i64) -> Result<()> {
-    for_each_row(db, "customer_id", from, |old: T| {
+/// Moves every row of a customer to another one. Rows that it refers to move with it, and its indexes stay valid. Returns
+/// the number of rows.
+pub fn move_each<T: Entity>(db: &Connection, recorder: &ChangeRecorder, from: i64, to: i64) -> Result<usize> {
+    redirect_each(db, recorder, "customer_id", from, |row: &mut T| row.set_customer(Some(to)))
+}
+
+/// Changes a reference of every row that has `value` in its column. Its indexes stay valid. Returns the number of rows.
+pub fn redirect_each<T: Entity>(
+    db: &Connection,
+    recorder: &ChangeRecorder,
+    column: &'static str,
+    value: i64,
+    redirect: impl Fn(&mut T),
+) -> Result<usize> {
+    let mut count = 0;
+    for_each_row(db, column, value, |old: T| {
         let mut new = old.clone();
-        new.set_customer(Some(to));
+        redirect(&mut new);
         *new.server_fields().updated_at = recorder.at;
         new.save(db)?;
+        count += 1;
         Ok(recorder.updated(db, T::RECORDED, &old, &new)?)
-    })
+    })?;
+    Ok(count)
 }

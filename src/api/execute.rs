@@ -32,13 +32,14 @@ pub fn in_transaction(routed: &RoutedRequest, inputs: Inputs, db: &Connection) -
     let request = &routed.request;
     request.read_workspace_language(db)?;
     let caller = request.identify(db)?;
-    check_unchanged(routed, &caller, db)?;
     let attempt = IdempotentRequest::of(request, &caller)?;
     if let Some(attempt) = attempt
         && let Some(first) = attempt.replay(request, db)?
     {
         return Ok(first);
     }
+    // After the replay: the first request has changed the state that the repeat names.
+    check_unchanged(routed, &caller, db)?;
     let answer = respond(routed, inputs, &caller, Some(db))?;
     if let Some(attempt) = attempt
         && let Some(kept) = attempt.stored_response(&answer)
@@ -103,11 +104,11 @@ fn respond_once(
     Ok(answer)
 }
 
-/// Checks `If-Match` and `If-None-Match` against the tag of the resource that `GET` of the same path shows (RFC 9110,
-/// 13.2.2).
+/// Checks `If-Match` and `If-None-Match` against the tag of the resource that the route changes, as `GET` shows it (RFC
+/// 9110, 13.2.2).
 fn check_unchanged(routed: &RoutedRequest, caller: &Caller, db: &Connection) -> Result<()> {
     let RoutedRequest { request, route } = routed;
-    if !conditions::has_conditions(&request.headers) || ![Method::PUT, Method::DELETE].contains(&request.method) {
+    if !conditions::has_conditions(&request.headers) || !route.has_preconditions() {
         return Ok(());
     }
     let Some(shows) = request.router.show_route(request.layer, route) else { return Ok(()) };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::input::Input;
 use super::media_type::BodyKind;
 use super::openapi::Operation;
@@ -86,6 +86,11 @@ impl Ctx<'_> {
     /// A change recorder for the caller.
     pub fn recorder(&self) -> Result<ChangeRecorder> {
         self.request.recorder(self.caller)
+    }
+
+    /// Requires a permission besides that of the route.
+    pub fn require_permission(&self, name: &'static str) -> Result<()> {
+        if self.principal()?.has_permission(name) { Ok(()) } else { Err(Error::MissingPermission(name.into())) }
     }
 }
 

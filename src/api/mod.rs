@@ -44,7 +44,7 @@ pub use cached_document::{CachedContent, CachedDocument};
 pub use compression::{ContentCoding, Packer};
 pub use customer_scope::{CallerScope, CustomerColumn, CustomerOwned, Given, Scope, check_customer, placed};
 pub use entity::ImportKey;
-pub use error::{Error, Result};
+pub use error::{Error, Problem, Result};
 pub use export::{Export, export_all};
 pub use handler::{BlockingCtx, Ctx, Handler, Inputs, blocking, hashing, inline, long_running, run};
 pub use ids::Ids;

@@ -64,8 +64,8 @@ pub struct EntityTable {
     pub fields: &'static [Field],
     /// The phone numbers in the index.
     pub numbers: PhoneColumns,
-    /// The column that SQL computes from others, and its expression.
-    pub computed: Option<(&'static str, &'static str)>,
+    /// The columns that SQL computes from others, each with its expression.
+    pub computed: &'static [(&'static str, &'static str)],
     /// Indexes further normalized text of the rows with ids above the first value, up to the second.
     pub fold: Option<Fold>,
 }

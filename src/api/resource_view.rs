@@ -30,6 +30,8 @@ pub struct ResourceView {
     pub buttons: &'static [Button],
     /// Forms for new records of other resources, with values of the record filled in.
     pub shortcuts: &'static [Shortcut],
+    /// Links of the list to pages of the console that are written by hand.
+    pub list_links: &'static [ListLink],
     /// Links of a record to pages of the console that are written by hand.
     pub record_links: &'static [RecordLink],
     /// The purpose, for an empty list.
@@ -180,6 +182,25 @@ pub struct Shortcut {
     pub only_if: &'static [(&'static str, &'static str)],
 }
 
+/// A link of a list to a page of the console that is written by hand.
+#[derive(Debug, Clone, Copy)]
+pub struct ListLink {
+    pub label: Label,
+    /// The address of the page.
+    pub page: &'static str,
+    /// The permission that a person needs to see the link.
+    pub permission: &'static str,
+}
+
+pub const fn list_link(
+    english: &'static str,
+    french: &'static str,
+    page: &'static str,
+    permission: &'static str,
+) -> ListLink {
+    ListLink { label: label(english, french), page, permission }
+}
+
 /// A link of a record to a page of the console that is written by hand.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordLink {
@@ -228,6 +249,7 @@ impl ResourceView {
         affected_by_delete: &[],
         buttons: &[],
         shortcuts: &[],
+        list_links: &[],
         record_links: &[],
         purpose: label("", ""),
         singular: label("", ""),

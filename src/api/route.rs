@@ -21,6 +21,9 @@ pub struct Route {
     pub name: Option<&'static str>,
     /// Whether the central host passes a workspace token to the workspace's route of the same path.
     pub follows_token: bool,
+    /// The path of the resource that the route changes, if it is another one than that of the route. `If-Match` names its
+    /// state.
+    pub changes: Option<&'static str>,
     /// Whether the form must prove that a page of this host sent it, even if the visitor has no session.
     pub has_form_key: bool,
 }
@@ -33,7 +36,17 @@ impl Route {
         needs: Needs,
         summary: &'static str,
     ) -> Self {
-        Self { method, path, handler, needs, summary, name: None, follows_token: false, has_form_key: false }
+        Self {
+            method,
+            path,
+            handler,
+            needs,
+            summary,
+            name: None,
+            follows_token: false,
+            changes: None,
+            has_form_key: false,
+        }
     }
 
     /// Names the operation, as a verb and a noun. Generated clients name a method after it.
@@ -48,6 +61,18 @@ impl Route {
     pub const fn following_token(mut self) -> Self {
         self.follows_token = true;
         self
+    }
+
+    /// Checks `If-Match` against the resource at this path, which has the same values.
+    #[must_use]
+    pub const fn changing(mut self, path: &'static str) -> Self {
+        self.changes = Some(path);
+        self
+    }
+
+    /// Whether the route changes or deletes a resource that another route shows.
+    pub fn has_preconditions(&self) -> bool {
+        [Method::PUT, Method::DELETE].contains(&self.method) || self.changes.is_some()
     }
 
     /// Requires the form key also of visitors without a session.

@@ -79,7 +79,7 @@ impl Router {
         self.routes(layer).find(|other| {
             let handler = other.handler;
             other.method == Method::GET
-                && other.path == route.path
+                && other.path == route.changes.unwrap_or(route.path)
                 && handler.executor() == Executor::Transaction
                 && handler.resource().is_some()
         })

@@ -16,7 +16,7 @@ pub mod surveys;
 
 use rusqlite::Connection;
 
-use crate::api::{Ctx, Resource, Result, entity_rows};
+use crate::api::{Ctx, Error, Resource, Result, entity_rows};
 use crate::tenancy::ChangeRecorder;
 use call_queues::{
     exceptions::RoutingException, queue_groups::CallQueueGroup, queues::CallQueue, time_spans::TimeSpan,
@@ -82,22 +82,71 @@ pub fn delete_tokens(db: &Connection, recorder: &ChangeRecorder, customer: i64) 
 /// Moves the call-flow tokens of one customer to another.
 pub fn move_tokens(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     cfd_tokens::check_may_move(ctx, from)?;
-    entity_rows::move_each::<CfdToken>(ctx.db, &ctx.recorder()?, from, to)
+    entity_rows::move_each::<CfdToken>(ctx.db, &ctx.recorder()?, from, to).map(|_| ())
 }
 
-/// Moves all call routing of one customer to another. The target must not have rows with the same codes.
-pub fn move_all(db: &Connection, recorder: &ChangeRecorder, from: i64, to: i64) -> Result<()> {
-    entity_rows::move_each::<RoutingContact>(db, recorder, from, to)?;
-    entity_rows::move_each::<RoutingField>(db, recorder, from, to)?;
-    entity_rows::move_each::<RoutingOption>(db, recorder, from, to)?;
-    entity_rows::move_each::<CallQueue>(db, recorder, from, to)?;
-    entity_rows::move_each::<CallQueueGroup>(db, recorder, from, to)?;
-    entity_rows::move_each::<TimeSpan>(db, recorder, from, to)?;
-    entity_rows::move_each::<RoutingException>(db, recorder, from, to)?;
-    entity_rows::move_each::<Cti>(db, recorder, from, to)?;
-    entity_rows::move_each::<CtiDestination>(db, recorder, from, to)?;
-    entity_rows::move_each::<GeoList>(db, recorder, from, to)?;
-    entity_rows::move_each::<GeoDestination>(db, recorder, from, to)?;
-    entity_rows::move_each::<Survey>(db, recorder, from, to)?;
-    entity_rows::move_each::<SurveyRecord>(db, recorder, from, to)
+/// Values that are unique within a customer: the name of the row and of the field, and the rows that have the same value in
+/// both customers.
+const UNIQUE: &[(&str, &str, &str)] = &[
+    ("routing contact", "id_code", "routing_contacts a JOIN routing_contacts b ON b.id_code = a.id_code"),
+    ("geo list", "list_id", "geo_lists a JOIN geo_lists b ON b.list_id = a.list_id"),
+    ("call queue", "code", "call_queues a JOIN call_queues b ON b.code = a.code"),
+    ("call queue", "number", SAME_NUMBER),
+    ("call queue", "did_number", SAME_NUMBER),
+];
+
+/// Call queues with the same number in the same field, in any format.
+const SAME_NUMBER: &str = "call_queues a
+    JOIN phone_numbers own ON own.resource = 'call_queues' AND own.resource_id = a.id
+    JOIN phone_numbers other ON other.resource = own.resource AND other.reversed = own.reversed
+        AND other.field = own.field
+    JOIN call_queues b ON b.id = other.resource_id";
+
+/// Values that the rejection of a merge names.
+const MOST_NAMED: usize = 20;
+
+/// Checks that two customers have no value that is unique within one: codes, and the numbers of call queues.
+pub fn check_may_merge(db: &Connection, from: i64, to: i64) -> Result<()> {
+    let mut conflicts = Vec::new();
+    for (row, field, rows) in UNIQUE {
+        let sql = format!(
+            "SELECT DISTINCT a.{field} FROM {rows} WHERE a.customer_id = ?1 AND b.customer_id = ?2 AND a.{field} <> ''
+             {} ORDER BY 1 LIMIT {MOST_NAMED}",
+            if *rows == SAME_NUMBER { format!("AND own.field = '{field}'") } else { String::new() }
+        );
+        let mut statement = db.prepare_cached(&sql)?;
+        let values = statement.query_map((from, to), |row| row.get::<_, String>(0))?;
+        for value in values {
+            let sentence =
+                format!("Both customers have a {row} with the same {}: {}.", field.replace('_', " "), value?);
+            conflicts.push((format!("{field}_taken"), sentence));
+        }
+    }
+    let Some((code, message)) = conflicts.first().cloned() else { return Ok(()) };
+    let hint = conflicts.into_iter().map(|(_, sentence)| sentence).take(MOST_NAMED).collect();
+    Err(Error::Rejected { code: code.into(), message, hint })
 }
+
+/// Moves all call routing of one customer to another, for which `check_may_merge` has no objection. Returns the number of
+/// rows.
+pub fn move_all(db: &Connection, recorder: &ChangeRecorder, from: i64, to: i64) -> Result<usize> {
+    let moves: [Move; 13] = [
+        entity_rows::move_each::<RoutingContact>,
+        entity_rows::move_each::<RoutingField>,
+        entity_rows::move_each::<RoutingOption>,
+        entity_rows::move_each::<CallQueue>,
+        entity_rows::move_each::<CallQueueGroup>,
+        entity_rows::move_each::<TimeSpan>,
+        entity_rows::move_each::<RoutingException>,
+        entity_rows::move_each::<Cti>,
+        entity_rows::move_each::<CtiDestination>,
+        entity_rows::move_each::<GeoList>,
+        entity_rows::move_each::<GeoDestination>,
+        entity_rows::move_each::<Survey>,
+        entity_rows::move_each::<SurveyRecord>,
+    ];
+    moves.iter().map(|move_each| move_each(db, recorder, from, to)).sum()
+}
+
+/// Moves the rows of one kind.
+type Move = fn(&Connection, &ChangeRecorder, i64, i64) -> Result<usize>;

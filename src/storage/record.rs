@@ -8,8 +8,8 @@ use rusqlite::{Connection, Row};
 pub trait Stored: Sized {
     const TABLE: &'static str;
     const COLUMNS: &'static str;
-    /// The column that SQL computes from others, and its expression.
-    const COMPUTED: Option<(&'static str, &'static str)> = None;
+    /// The columns that SQL computes from others, each with its expression.
+    const COMPUTED: &'static [(&'static str, &'static str)] = &[];
 
     /// Reads a row of `COLUMNS`.
     fn from_columns(row: &Row<'_>) -> rusqlite::Result<Self>;
@@ -22,15 +22,15 @@ pub trait Stored: Sized {
 
 /// Implements [`Stored`] for a struct whose fields are named like the columns of its table.
 ///
-/// The first field is the integer key `id`. `with` names a column that SQL computes from the others and that is not
+/// The first field is the integer key `id`. `with` names columns that SQL computes from the others and that are not
 /// read. Parameters are named for people who read the SQL in a trace. They are bound by position: SQLite numbers them
 /// in the order in which it first meets them.
 macro_rules! record {
-    ($type:ident in $table:literal { id, $($field:ident),+ $(,)? } $(with $made:ident = $from:literal)?) => {
+    ($type:ident in $table:literal { id, $($field:ident),+ $(,)? } $(with $($made:ident = $from:literal),+)?) => {
         impl $crate::storage::Stored for $type {
             const TABLE: &'static str = $table;
             const COLUMNS: &'static str = concat!("id", $(", ", stringify!($field)),+);
-            $(const COMPUTED: Option<(&'static str, &'static str)> = Some((stringify!($made), $from));)?
+            $(const COMPUTED: &'static [(&'static str, &'static str)] = &[$((stringify!($made), $from)),+];)?
 
             fn from_columns(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
                 let mut column = 0..;
@@ -47,8 +47,8 @@ macro_rules! record {
 
             fn insert(&self, db: &rusqlite::Connection) -> rusqlite::Result<i64> {
                 const SQL: &str = concat!(
-                    "INSERT INTO ", $table, " (id", $(", ", stringify!($field)),+ $(, ", ", stringify!($made))?,
-                    ") VALUES (nullif(:id, 0)", $(", :", stringify!($field)),+ $(, ", ", $from)?, ")"
+                    "INSERT INTO ", $table, " (id", $(", ", stringify!($field)),+ $($(, ", ", stringify!($made))+)?,
+                    ") VALUES (nullif(:id, 0)", $(", :", stringify!($field)),+ $($(, ", ", $from)+)?, ")"
                 );
                 db.prepare_cached(SQL)?.insert(rusqlite::params![self.id, $(self.$field),+])
             }
@@ -56,7 +56,7 @@ macro_rules! record {
             fn save(&self, db: &rusqlite::Connection) -> rusqlite::Result<()> {
                 const SQL: &str = concat!(
                     "UPDATE ", $table, " SET id = id", $(", ", stringify!($field), " = :", stringify!($field)),+
-                    $(, ", ", stringify!($made), " = ", $from)?,
+                    $($(, ", ", stringify!($made), " = ", $from)+)?,
                     " WHERE id = :id"
                 );
                 db.prepare_cached(SQL)?.execute(rusqlite::params![$(self.$field),+, self.id])?;

@@ -46,6 +46,10 @@ impl Recorded {
 /// The second half of an action's name.
 pub const VERBS: &[&str] = &["created", "updated", "deleted"];
 
+/// The ids of the resource into which a deleted one was merged, and of the one that was merged into an updated one.
+const MERGED_INTO: &str = "merged_into";
+const MERGED_FROM: &str = "merged_from";
+
 /// Fields that are not reported as changes.
 const NOT_CHANGES: [&str; 3] = ["id", "created_at", "updated_at"];
 
@@ -155,6 +159,23 @@ impl ChangeRecorder {
         self.record(db, resource, "deleted", Change { old: fields(old)?, new: Map::new() })
     }
 
+    /// Records that `gone` was merged into the resource that was `old` and is `new`: a deletion and an update. Each names the
+    /// other resource.
+    pub fn merged<T: Serialize>(
+        &self,
+        db: &Connection,
+        resource: &'static Recorded,
+        (old, new): (&T, &T),
+        gone: &T,
+    ) -> rusqlite::Result<()> {
+        let (mut kept, mut gone) = (Change { old: fields(old)?, new: fields(new)? }, fields(gone)?);
+        kept.new.insert(MERGED_FROM.into(), gone["id"].clone());
+        gone.insert(MERGED_INTO.into(), Value::Null);
+        let into = Map::from_iter([(MERGED_INTO.to_owned(), kept.new["id"].clone())]);
+        self.record(db, resource, "deleted", Change { old: gone, new: into })?;
+        self.record(db, resource, "updated", kept)
+    }
+
     fn record(
         &self,
         db: &Connection,
@@ -251,6 +272,8 @@ impl DeliveryPayload {
     fn body(&mut self, recorder: &ChangeRecorder, action: &str) -> rusqlite::Result<&str> {
         if let Self::Of(change) = self {
             let mut data = change.shown().clone();
+            // A deleted resource may have been merged into another.
+            data.extend(change.new.clone());
             if action.ends_with(".updated") {
                 data.insert("changes".into(), serde_json::to_value(change).map_err(unwritable)?);
             }
@@ -282,6 +305,7 @@ pub fn forget(db: &Connection, before: Timestamp, most: usize) -> rusqlite::Resu
 }
 
 /// The public forms of a resource before and after a change. One of them is empty if it was created or deleted.
+/// That of a resource that was merged and deleted has only the id of the other resource.
 ///
 /// As JSON it is each changed field with its old and new value. A missing value is null.
 #[derive(Debug)]
@@ -293,7 +317,8 @@ struct Change {
 impl Change {
     /// The resource as it is now, or as it was before its deletion.
     fn shown(&self) -> &Map<String, Value> {
-        if self.new.is_empty() { &self.old } else { &self.new }
+        let is_deleted = self.new.is_empty() || self.new.contains_key(MERGED_INTO);
+        if is_deleted { &self.old } else { &self.new }
     }
 
     fn fields(&self) -> impl Iterator<Item = (&String, [&Value; 2])> {

@@ -73,7 +73,7 @@ fn field_of(field: &str, place: usize) -> Cow<'_, str> {
 const IMPOSSIBLE: char = '?';
 
 /// The index keys of the numbers in a text: the digits of the E.164 form or of the extension, reversed.
-fn keys(text: &str, country: Id) -> Vec<String> {
+pub fn keys(text: &str, country: Id) -> Vec<String> {
     phone::read(text, country).iter().map(key).collect()
 }
 

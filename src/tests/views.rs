@@ -44,8 +44,13 @@ const FRAME: &[&str] = &[
 const OF_THE_RECORD: &[&str] = &["id", "created_at", "updated_at"];
 
 /// Routes `POST` that are no buttons, with the reason.
-const WITHOUT_BUTTON: &[(&str, &str)] =
-    &[("import", "a page of its own"), ("bulk", "several records in one body"), ("test", "declared at the webhook")];
+const WITHOUT_BUTTON: &[(&str, &str)] = &[
+    ("import", "a page of its own"),
+    ("bulk", "several records in one body"),
+    ("test", "declared at the webhook"),
+    ("dismiss", "the page of duplicates"),
+    ("restore", "the page of duplicates"),
+];
 
 /// The description of a layer, with its references resolved on demand.
 struct Document(Value);

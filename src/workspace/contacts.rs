@@ -4,24 +4,57 @@ use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::crud::{create, export, import, list, remove, remove_many, show, update};
-use crate::api::entity::{Editable, Entity, entity};
+use super::crm::chats::Chat;
+use super::duplicates::{self, Criterion, Duplicated};
+use super::field_merge::{self, FieldChoices};
+use super::phone_calls::PhoneCall;
+use crate::api::crud::{self, create, export, import, list, remove, remove_many, show, update};
+use crate::api::entity::{Declared, Editable, Entity, entity};
+use crate::api::entity_rows::redirect_each;
+use crate::api::field::{Field, labelled};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
-use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter, related};
-use crate::api::{
-    CallerScope, ImportKey, Needs, Result, Route, check_customer, delete, get, long_running, post, put, run,
+use crate::api::resource_view::{
+    Related, ResourceView, Widget, button, group, label, list_link, quick_filter, related,
 };
+use crate::api::{
+    CallerScope, Ctx, CustomerOwned, Error, Id, ImportKey, Json, Needs, Result, Route, Saved, check_customer, delete,
+    get, long_running, post, put, run,
+};
+use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::PhoneText;
-use crate::values::{CustomFields, Email, Name, Text};
+use crate::values::{CustomFields, Email, Name, RowId, Text};
 
 pub const RESOURCE: Resource =
     Resource::new("Contacts", "People who can be called. A contact may belong to a customer.", ROUTES)
         .permissions(&PERMISSIONS)
         .entity::<Contact>()
+        .recorded(&[Contact::RECORDED, Contact::DISMISSAL])
+        .more_fields(FIELDS)
         .files::<Contact>()
         .samples(r#"{"last_name": "Lovelace"}"#, r#"{"first_name": "Zoé"}"#)
         .view(VIEW);
+
+/// The labels of fields that the entity does not have.
+const FIELDS: &[Field] = &[
+    labelled("with", "Other contact", "Autre contact"),
+    labelled("fields", "Choices", "Choix"),
+    labelled("moved", "Moved", "Transférés"),
+    labelled("of", "Duplicates of", "Doublons de"),
+    labelled("limit", "Maximum pairs", "Paires au plus"),
+    labelled("dismissed", "Dismissed pairs", "Paires écartées"),
+    labelled("pairs", "Pairs", "Paires"),
+    labelled("merged_into", "Merged into", "Fusionné dans"),
+    labelled("merged_from", "Merged from", "Fusionné depuis"),
+    labelled("a", "Contact", "Contact"),
+    labelled("b", "Other contact", "Autre contact"),
+];
+
+/// The rows that a merge moves.
+const AFFECTED_BY_MERGE: &[Related] = &[
+    related("calls move", "appels sont transférés", "/phone-calls", "contact_id"),
+    related("chats move", "discussions sont transférées", "/crm/lookup/chats", "contact_id"),
+];
 
 const VIEW: ResourceView = ResourceView {
     title: &["civility", "first_name", "last_name"],
@@ -68,7 +101,17 @@ const VIEW: ResourceView = ResourceView {
         related("calls lose their contact", "appels perdent leur contact", "/phone-calls", "contact_id"),
         related("chats lose their contact", "discussions perdent leur contact", "/crm/lookup/chats", "contact_id"),
     ],
+    buttons: &[button(
+        "merge",
+        label("Merge with…", "Fusionner avec…"),
+        label(
+            "The other contact is merged into this one and deleted.",
+            "L’autre contact est fusionné dans celui-ci, puis supprimé.",
+        ),
+    )
+    .affecting(AFFECTED_BY_MERGE)],
     purpose: label("People who call or are called.", "Les personnes qui appellent ou que l’on appelle."),
+    list_links: &[list_link("Find duplicates", "Chercher les doublons", "/ui/contacts/duplicates", "contact.delete")],
     singular: label("contact", "un contact"),
     ..ResourceView::DERIVED
 };
@@ -86,6 +129,27 @@ const PERMISSIONS: PermissionGroup = PermissionGroup {
 const ROUTES: &[Route] = &[
     get("/contacts", &run(list::<Contact>), Needs::Scoped("contact.view"), "List contacts"),
     get("/contacts/export", &run(export::<Contact>), Needs::Scoped("contact.view"), "Export contacts as JSON or CSV"),
+    get(
+        "/contacts/duplicates",
+        &run(duplicates::list::<Contact>),
+        Needs::Scoped("contact.view"),
+        "List contacts that may be the same, in pairs",
+    )
+    .named("listDuplicateContacts"),
+    post(
+        "/contacts/duplicates/dismiss",
+        &run(duplicates::dismiss::<Contact>),
+        Needs::Scoped("contact.update"),
+        "Dismiss a pair of contacts that are not the same",
+    )
+    .named("dismissDuplicateContacts"),
+    post(
+        "/contacts/duplicates/restore",
+        &run(duplicates::restore::<Contact>),
+        Needs::Scoped("contact.update"),
+        "Restore a dismissed pair of contacts",
+    )
+    .named("restoreDuplicateContacts"),
     get("/contacts/{id}", &run(show::<Contact>), Needs::Scoped("contact.view"), "Show a contact"),
     post("/contacts", &run(create::<Contact>), Needs::Scoped("contact.create"), "Create a contact"),
     post(
@@ -95,6 +159,14 @@ const ROUTES: &[Route] = &[
         "Import contacts from JSON or CSV",
     ),
     put("/contacts/{id}", &run(update::<Contact>), Needs::Scoped("contact.update"), "Change a contact"),
+    post(
+        "/contacts/{id}/merge",
+        &run(merge),
+        Needs::Scoped("contact.delete"),
+        "Merge another contact into a contact; this also requires contact.update",
+    )
+    .named("mergeContacts")
+    .changing("/contacts/{id}"),
     delete(
         "/contacts/bulk",
         &run(remove_many::<Contact>),
@@ -153,7 +225,69 @@ entity! {
     phones: [phone_business_1, phone_business_2, phone_mobile_1, phone_mobile_2, phone_home_1, fax];
     list: { counted_by_triggers: true };
     also: [any_phone("phone", "contacts"), term("contacts_fts")];
-    computed: folded_last_name = "fold(:last_name)";
+    computed: folded_last_name = "fold(:last_name)",
+        folded_identity = "fold(concat(:first_name, ' ', :last_name, char(10), :company))";
+}
+
+/// The other contact, and whose value each field gets.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ContactMerge {
+    /// Id of the contact that is merged into this one and deleted.
+    with: RowId,
+    /// The choice for each field that has one, by the name of the field. Without a choice, the contact keeps its value, and
+    /// an empty field gets the other's. A number of the other contact is added in a free field, unless the contact has it.
+    /// The notes of both are joined, and the custom fields united.
+    #[schemars(example = &serde_json::json!({"email": "other", "phone_mobile_1": "kept"}))]
+    fields: FieldChoices,
+}
+
+/// The merged contact, and the rows that moved to it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ContactMerged {
+    #[serde(flatten)]
+    contact: Contact,
+    /// The rows that referred to the other contact.
+    moved: MovedFromContact,
+}
+
+/// Numbers of rows that moved from one contact to another.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct MovedFromContact {
+    /// Number of phone calls.
+    phone_calls: usize,
+    /// Number of chats.
+    chats: usize,
+}
+
+/// Calls and chats keep their customer, as they do when a contact moves to another customer.
+fn merge(ctx: &mut Ctx<'_>, Id(id): Id, Json(merge): Json<ContactMerge>) -> Result<Saved<ContactMerged>> {
+    ctx.require_permission("contact.update")?;
+    let kept: Contact = crud::find(ctx, &CallerScope, id)?;
+    let gone = Contact::find(ctx.db, merge.with.get())?.filter(|gone| gone.id != id);
+    let gone = gone.filter(|gone| gone.is_visible_to(ctx.bound_to()));
+    let gone = gone.ok_or_else(|| Error::invalid("The selected with is invalid."))?;
+    let merged = field_merge::merged(ctx.db, &kept, &gone, &merge.fields)?;
+    let recorder = ctx.recorder()?;
+    let moved = MovedFromContact {
+        phone_calls: redirect_each(ctx.db, &recorder, "contact_id", gone.id, |call: &mut PhoneCall| {
+            call.contact_id = Some(id);
+        })?,
+        chats: redirect_each(ctx.db, &recorder, "contact_id", gone.id, |chat: &mut Chat| chat.contact_id = Some(id))?,
+    };
+    duplicates::move_dismissals::<Contact>(ctx.db, gone.id, id)?;
+    let contact = crud::merge_rows(ctx, &CallerScope, &kept, merged, &gone)?;
+    Ok(Saved(ContactMerged { contact, moved }))
+}
+
+impl Duplicated for Contact {
+    const CRITERIA: &'static [Criterion; 3] = &[
+        Criterion::phone("{t}.resource = 'contacts' AND {t}.reversed < '?' AND length({t}.reversed) > 8"),
+        Criterion::email("contacts", "email", "{t}.email IS NOT NULL"),
+        Criterion::name("contacts", "folded_identity", "{t}.folded_identity IS NOT NULL"),
+    ];
+    const DISMISSED: &'static str = "dismissed_contact_pairs";
+    const DISMISSAL: &'static Recorded = &Recorded::new("contact-dismissal", Some("contact.view"));
 }
 
 impl Entity for Contact {

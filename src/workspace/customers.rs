@@ -1,5 +1,6 @@
 //! Customers: the companies and people that the workspace serves.
 
+mod customer_merge;
 mod customer_view;
 
 use http::StatusCode;
@@ -8,31 +9,30 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::contacts::Contact;
-use super::crm::chats::Chat;
+use super::duplicates::{self, Criterion, Duplicated};
 use super::integration_keys;
 use super::oauth::clients;
-use super::phone_calls::PhoneCall;
 use crate::api::crud::{self, create, export, import, show, update};
-use crate::api::entity::{Editable, Entity, entity};
+use crate::api::entity::{Declared, Editable, Entity, entity};
 use crate::api::list::List;
 use crate::api::openapi::Operation;
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
 use crate::api::{
-    ApiResponse, CallerScope, Ctx, Deleted, Done, Error, Given, Id, Ids, ImportKey, IntoResponse, Json, Needs, Ok200,
-    Page, Query, Request, Result, Route, Saved, delete, entity_rows, get, long_running, post, put, run,
+    ApiResponse, CallerScope, Ctx, Deleted, Done, Error, Given, Id, Ids, ImportKey, IntoResponse, Needs, Ok200, Page,
+    Query, Request, Result, Route, delete, entity_rows, get, long_running, post, put, run,
 };
 use crate::routing;
-use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::PhoneText;
 use crate::tenancy::{self, ChangeRecorder};
-use crate::values::{CustomFields, Email, Flag, Name, RowId, Text, Timestamp, choice};
+use crate::values::{CustomFields, Email, Flag, Name, Text, Timestamp, choice};
 
 pub const RESOURCE: Resource =
     Resource::new("Customers", "The companies and people that the workspace serves.", ROUTES)
         .french("Clients")
         .permissions(&PERMISSIONS)
         .entity::<Customer>()
+        .recorded(&[Customer::RECORDED, Customer::DISMISSAL])
         .files::<Customer>()
         .samples(r#"{"name": "Ada"}"#, r#"{"vip": true}"#)
         .more_fields(customer_view::FIELDS)
@@ -58,6 +58,27 @@ const ROUTES: &[Route] = &[
         Needs::Scoped("customer.view"),
         "Export customers as JSON or CSV",
     ),
+    get(
+        "/customers/duplicates",
+        &run(duplicates::list::<Customer>),
+        Needs::Scoped("customer.view"),
+        "List customers that may be the same, in pairs",
+    )
+    .named("listDuplicateCustomers"),
+    post(
+        "/customers/duplicates/dismiss",
+        &run(duplicates::dismiss::<Customer>),
+        Needs::Scoped("customer.update"),
+        "Dismiss a pair of customers that are not the same",
+    )
+    .named("dismissDuplicateCustomers"),
+    post(
+        "/customers/duplicates/restore",
+        &run(duplicates::restore::<Customer>),
+        Needs::Scoped("customer.update"),
+        "Restore a dismissed pair of customers",
+    )
+    .named("restoreDuplicateCustomers"),
     get("/customers/{id}", &run(show::<Customer>), Needs::Scoped("customer.view"), "Show a customer"),
     get("/customers/{id}/contacts", &run(contacts), Needs::Scoped("contact.view"), "List a customer's contacts")
         .named("listCustomerContacts"),
@@ -69,8 +90,14 @@ const ROUTES: &[Route] = &[
         "Import customers from JSON or CSV",
     ),
     put("/customers/{id}", &run(update::<Customer>), Needs::Scoped("customer.update"), "Change a customer"),
-    post("/customers/{id}/merge", &run(merge), Needs::Permission("customer.update"), "Merge a customer into another")
-        .named("mergeCustomers"),
+    post(
+        "/customers/{id}/merge",
+        &run(customer_merge::merge),
+        Needs::Permission("customer.update"),
+        "Merge two customers into one",
+    )
+    .named("mergeCustomers")
+    .changing("/customers/{id}"),
     delete("/customers/bulk", &run(remove_many), Needs::Scoped("customer.delete"), "Delete customers, all or none"),
     delete("/customers/{id}", &run(remove), Needs::Scoped("customer.delete"), "Delete a customer"),
 ];
@@ -166,61 +193,6 @@ pub struct CustomerRemovalQuery {
     cascade: Flag,
 }
 
-/// The customer to merge into.
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct CustomerMerge {
-    /// Id of the customer to keep. Its own fields do not change. It receives the contacts, calls and call routing of
-    /// the other customer.
-    into: RowId,
-}
-
-/// Options of a merge.
-#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct MovedKeys {
-    /// Move the integration keys, OAuth clients and call-flow tokens to the customer that is kept. This requires the
-    /// permissions to change them. Otherwise they are deleted.
-    move_keys: Flag,
-}
-
-/// The customer that is kept, and the credentials that were deleted with the other customer.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct CustomerMerged {
-    #[serde(flatten)]
-    customer: Customer,
-    /// The credentials that were deleted.
-    ended: EndedCredentials,
-}
-
-/// Numbers of credentials that were bound to a customer and deleted with it.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct EndedCredentials {
-    /// Number of deleted integration keys.
-    #[schemars(range(min = 0))]
-    integration_keys: i64,
-    /// Number of deleted OAuth clients.
-    #[schemars(range(min = 0))]
-    oauth_clients: i64,
-    /// Number of deleted call-flow tokens.
-    #[schemars(range(min = 0))]
-    cfd_tokens: i64,
-}
-
-impl EndedCredentials {
-    /// Counts the credentials that are deleted together with a customer.
-    fn with(db: &Connection, customer: i64) -> rusqlite::Result<Self> {
-        db.prepare_cached(
-            "SELECT (SELECT count(*) FROM integration_keys WHERE customer_id = ?1),
-                    (SELECT count(*) FROM oauth_clients WHERE customer_id = ?1),
-                    (SELECT count(*) FROM cfd_tokens WHERE customer_id = ?1)",
-        )?
-        .query_row([customer], |row| {
-            Ok(Self { integration_keys: row.get(0)?, oauth_clients: row.get(1)?, cfd_tokens: row.get(2)? })
-        })
-    }
-}
-
 choice! {
     /// Fields that a list can add to its rows.
     Extra { CONTACTS_COUNT = "contacts_count" }
@@ -274,33 +246,6 @@ fn contacts(ctx: &mut Ctx<'_>, Id(id): Id, list: List<Contact>) -> Result<Page<C
     list.restrict("customer_id", id).page(ctx)
 }
 
-/// Credentials bound to the merged customer are deleted with it unless the caller moves them: they were never granted
-/// access to the rows of the other customer.
-fn merge(
-    ctx: &mut Ctx<'_>,
-    Id(id): Id,
-    Query(keys): Query<MovedKeys>,
-    Json(merging): Json<CustomerMerge>,
-) -> Result<Saved<CustomerMerged>> {
-    let goes = crud::find::<Customer>(ctx, &CallerScope, id)?;
-    let recorder = ctx.recorder()?;
-    let into = merging.into.get();
-    let stays = Customer::find(ctx.db, into)?.filter(|customer| customer.id != id);
-    let stays = stays.ok_or_else(|| Error::invalid("The selected into is invalid."))?;
-    entity_rows::move_each::<Contact>(ctx.db, &recorder, id, into)?;
-    entity_rows::move_each::<PhoneCall>(ctx.db, &recorder, id, into)?;
-    entity_rows::move_each::<Chat>(ctx.db, &recorder, id, into)?;
-    routing::move_all(ctx.db, &recorder, id, into)?;
-    if keys.move_keys.0 {
-        integration_keys::move_all(ctx, id, into)?;
-        clients::move_all(ctx, id, into)?;
-        routing::move_tokens(ctx, id, into)?;
-    }
-    let ended = EndedCredentials::with(ctx.db, id)?;
-    entity_rows::delete(ctx.db, &recorder, &goes)?;
-    Ok(Saved(CustomerMerged { customer: stays, ended }))
-}
-
 fn remove(ctx: &mut Ctx<'_>, Id(id): Id, Query(removal): Query<CustomerRemovalQuery>) -> Result<Done> {
     let customer: Customer = crud::find(ctx, &CallerScope, id)?;
     delete_with(ctx.db, &ctx.recorder()?, &customer, &removal)?;
@@ -327,6 +272,16 @@ fn delete_with(
         routing::delete_all(db, recorder, customer.id)?;
     }
     entity_rows::delete(db, recorder, customer)
+}
+
+impl Duplicated for Customer {
+    const CRITERIA: &'static [Criterion; 3] = &[
+        Criterion::phone("{t}.resource = 'customers' AND {t}.reversed < '?' AND length({t}.reversed) > 8"),
+        Criterion::email("customers", "email_address", "{t}.email_address IS NOT NULL"),
+        Criterion::name("customers", "folded_name", "{t}.folded_name IS NOT NULL"),
+    ];
+    const DISMISSED: &'static str = "dismissed_customer_pairs";
+    const DISMISSAL: &'static Recorded = &Recorded::new("customer-dismissal", Some("customer.view"));
 }
 
 impl Entity for Customer {

@@ -4,6 +4,8 @@ pub mod audit_log;
 pub mod contacts;
 pub mod crm;
 pub mod customers;
+mod duplicates;
+mod field_merge;
 pub mod events;
 pub mod integration_keys;
 pub mod oauth;

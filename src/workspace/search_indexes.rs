@@ -46,15 +46,15 @@ fn numbered() -> impl Iterator<Item = &'static PhoneColumns> {
     columns.filter(|columns| !columns.columns.is_empty() || !columns.lists.is_empty())
 }
 
-/// The statements that fold the texts of the rows with ids above `?1` and up to `?2`: the computed column, and the full-text
+/// The statements that fold the texts of the rows with ids above `?1` and up to `?2`: the computed columns, and the full-text
 /// index.
 fn folding(table: &EntityTable) -> Vec<String> {
     let name = table.name;
-    let computed = table.computed.map(|(column, parameters)| {
+    let computed = table.computed.iter().map(|(column, parameters)| {
         let expression = parameters.replace(':', "");
         format!("UPDATE {name} SET {column} = {expression} WHERE id > ?1 AND id <= ?2 AND {column} IS NOT {expression}")
     });
-    computed.into_iter().chain(text_index(table)).collect()
+    computed.chain(text_index(table)).collect()
 }
 
 /// The statement that writes the full-text index of these rows.
@@ -263,7 +263,7 @@ mod tests {
                  DELETE FROM settings WHERE name = 'texts_indexed_by';
                  UPDATE phone_numbers SET reversed = '1';
                  UPDATE customers SET folded_name = NULL;
-                 UPDATE contacts SET folded_last_name = NULL;
+                 UPDATE contacts SET folded_last_name = NULL, folded_identity = NULL;
                  UPDATE cti_destinations SET dialled = 'weiß';
                  UPDATE text_indexes SET last_id = 1000;
                  DELETE FROM changed_texts;
@@ -315,7 +315,7 @@ mod tests {
         let cti = server.admin().get("/smart-routings/ctis/lookup?customer_account=CL000001&cti_id=1&origin=WEISS");
         assert_eq!(cti.ok()["destination"], "1");
         server.in_file(|db| {
-            let unfolded = "SELECT count(*) FROM contacts WHERE folded_last_name IS NULL";
+            let unfolded = "SELECT count(*) FROM contacts WHERE folded_last_name IS NULL OR folded_identity IS NULL";
             assert_eq!(db.query_row(unfolded, [], |row| row.get::<_, i64>(0))?, 0);
             Ok(())
         });

@@ -30,7 +30,7 @@ pub const RESOURCE: Resource =
             name: TABLE,
             fields: WorkspaceUser::LISTING.fields,
             numbers: NUMBERED,
-            computed: None,
+            computed: &[],
             fold: None,
         })
         .more_fields(FIELDS)

@@ -90,9 +90,17 @@ impl Operation<'_> {
             );
             self.with_etag(StatusCode::OK);
             self.with_etag(StatusCode::NOT_MODIFIED);
-        } else if let (Method::PUT | Method::DELETE, Some(shows)) = (route.method.clone(), shows) {
-            let about = "ETag from GET of this path, or several. If the resource has changed since, the \
-                         response is 412 and nothing is changed.";
+        } else if let Some(shows) = shows.filter(|_| route.has_preconditions()) {
+            let about = match route.changes {
+                None => {
+                    "ETag from GET of this path, or several. If the resource has changed since, the response is 412 \
+                         and nothing is changed."
+                }
+                Some(_) => {
+                    "ETag from GET of the resource with this id, or several. If the resource has changed since, \
+                            the response is 412 and nothing is changed."
+                }
+            };
             self.parameter(ParameterIn::Header, "If-Match", about, false, tags.clone());
             let about =
                 "ETags, or `*` for any. If the resource has one of them, the response is 412 and nothing is changed.";

@@ -17,6 +17,14 @@ pub fn find(
     .optional()
 }
 
+/// Moves the external ids of one customer's PBX to another customer's. If both have an id, the other's row keeps it.
+pub fn move_all(db: &Connection, from: i64, to: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE OR IGNORE external_ids SET customer_id = ?2 WHERE customer_id = ?1")?
+        .execute((from, to))?;
+    db.prepare_cached("DELETE FROM external_ids WHERE customer_id = ?1")?.execute([from])?;
+    Ok(())
+}
+
 /// Saves the external id of a row. Another row with that id loses it.
 pub fn save(
     db: &Connection,

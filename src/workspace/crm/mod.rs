@@ -8,7 +8,7 @@ mod caller_lookup;
 mod caller_name;
 mod calls;
 pub mod chats;
-mod external_ids;
+pub mod external_ids;
 mod pbx_values;
 mod template;
 

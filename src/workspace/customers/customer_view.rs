@@ -1,7 +1,9 @@
 //! How the console shows customers.
 
 use crate::api::field::{Field, labelled};
-use crate::api::resource_view::{Related, ResourceView, Widget, button, group, label, quick_filter, related};
+use crate::api::resource_view::{
+    Related, ResourceView, Widget, button, group, label, list_link, quick_filter, related,
+};
 
 /// The labels of fields that the entity does not have.
 pub const FIELDS: &[Field] = &[
@@ -24,6 +26,16 @@ pub const FIELDS: &[Field] = &[
     labelled("cascade", "Delete contacts and call routing too", "Supprimer aussi les contacts et le routage"),
     labelled("with", "Also show", "Afficher aussi"),
     labelled("ended", "Deleted credentials", "Accès supprimés"),
+    labelled("moved", "Moved", "Transférés"),
+    labelled("fields", "Choices", "Choix"),
+    labelled("of", "Duplicates of", "Doublons de"),
+    labelled("limit", "Maximum pairs", "Paires au plus"),
+    labelled("dismissed", "Dismissed pairs", "Paires écartées"),
+    labelled("pairs", "Pairs", "Paires"),
+    labelled("merged_into", "Merged into", "Fusionné dans"),
+    labelled("merged_from", "Merged from", "Fusionné depuis"),
+    labelled("a", "Customer", "Client"),
+    labelled("b", "Other customer", "Autre client"),
 ];
 
 /// The rows that a merge moves, and the credentials that it deletes.
@@ -186,10 +198,10 @@ pub const VIEW: ResourceView = ResourceView {
     ],
     buttons: &[button(
         "merge",
-        label("Merge", "Fusionner"),
+        label("Merge with…", "Fusionner avec…"),
         label(
-            "The other customer is kept. It receives the contacts, calls and call routing of this customer, which is then deleted.",
-            "L’autre client est conservé. Il reçoit les contacts, les appels et le routage de ce client, qui est ensuite supprimé.",
+            "The other customer is merged into this one and deleted.",
+            "L’autre client est fusionné dans celui-ci, puis supprimé.",
         ),
     )
     .affecting(AFFECTED_BY_MERGE)],
@@ -197,6 +209,7 @@ pub const VIEW: ResourceView = ResourceView {
         "The companies and people that you serve.",
         "Les entreprises et les personnes dont vous prenez les appels.",
     ),
+    list_links: &[list_link("Find duplicates", "Chercher les doublons", "/ui/customers/duplicates", "customer.delete")],
     singular: label("customer", "un client"),
     ..ResourceView::DERIVED
 };

@@ -303,7 +303,7 @@ fn a_merged_customer_leaves_all_it_had_to_the_other() {
     for (into, says) in [
         (json!(99), "The selected into is invalid."),
         (goes.clone(), "The selected into is invalid."),
-        (Value::Null, "The into field is required."),
+        (Value::Null, "The with field is required when into is not present."),
     ] {
         server.admin().post(&path, json!({"into": into})).invalid(&[says]);
     }
