@@ -92,6 +92,24 @@ static RULES: &[Rule] = &[
         "Aucune région de ce pays n’a de jours fériés particuliers.",
     ),
     Rule(
+        "The {field} fits in no free field: {text}. Choose one of the two numbers.",
+        "Aucun champ n’est libre pour {field}\u{a0}: {text}. Choisissez l’un des deux numéros.",
+    ),
+    Rule("The {field} cannot be both values.", "{field} ne peut pas avoir les deux valeurs."),
+    Rule("The {field} and {other} must be different.", "{field} et {other} doivent être différents."),
+    Rule(
+        "Both customers have a routing contact with the same {field}: {text}.",
+        "Les deux clients ont un contact de routage avec la même valeur de {field}\u{a0}: {text}.",
+    ),
+    Rule(
+        "Both customers have a geo list with the same {field}: {text}.",
+        "Les deux clients ont une liste géographique avec la même valeur de {field}\u{a0}: {text}.",
+    ),
+    Rule(
+        "Both customers have a call queue with the same {field}: {text}.",
+        "Les deux clients ont une file d’attente avec la même valeur de {field}\u{a0}: {text}.",
+    ),
+    Rule(
         "The {field} matches several {text}: use an id.",
         "Plusieurs enregistrements ont cette valeur\u{a0}: {field}. Indiquez un identifiant.",
     ),

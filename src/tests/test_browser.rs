@@ -79,7 +79,8 @@ impl<'b> TestBrowser<'b> {
                 let (_, rest) = input.split_once(&format!("{name}=\""))?;
                 Some(unescaped(rest.split('"').next().unwrap()))
             };
-            let is_unticked = input.contains("type=\"checkbox\"") && !input.contains(" checked");
+            let is_box = input.contains("type=\"checkbox\"") || input.contains("type=\"radio\"");
+            let is_unticked = is_box && !input.contains(" checked");
             (!is_unticked).then(|| Some((value("name")?, value("value").unwrap_or_default()))).flatten()
         });
         fields.collect()

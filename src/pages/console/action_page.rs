@@ -198,25 +198,16 @@ fn done(
     if let Some(found) = super::secret_page::of(collection, made) {
         return super::secret_page::page(page, collection, place, made, &found);
     }
-    form_page::redirect(page, &after(page, collection, place, action, made)?, "done")
+    form_page::redirect(page, &after(page, collection, place, action)?, "done")
 }
 
-/// The page to which an action leads: the record, or the one that took its place, as after a merge, or the list.
-fn after(
-    page: &PageCtx<'_>,
-    collection: &'static Collection,
-    place: &Place,
-    action: &Action,
-    made: &Value,
-) -> Result<String> {
+/// The page to which an action leads: the record, or the list if the record is gone or has no page.
+fn after(page: &PageCtx<'_>, collection: &'static Collection, place: &Place, action: &Action) -> Result<String> {
     if action.is_of_record && collection.show.is_some() {
-        let kept = Place { id: Some(display::plain(&made["id"])), ..place.clone() };
-        for one in [place, &kept] {
-            match detail_page::read(page, collection, one) {
-                Ok(_) => return Ok(one.page(collection)),
-                Err(error) if error.status().is_client_error() => {}
-                Err(error) => return Err(error),
-            }
+        match detail_page::read(page, collection, place) {
+            Ok(_) => return Ok(place.page(collection)),
+            Err(error) if error.status().is_client_error() => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(collection.page_of(&place.values()))
@@ -232,61 +223,4 @@ fn back(collection: &Collection, place: &Place, action: &Action) -> String {
 
 fn blank(action: &Action) -> Value {
     action.route.handler.blank().unwrap_or_else(|| json!({}))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use crate::tests::routing_endpoints::CreatedRows;
-    use crate::tests::{RoutingClient, TestBrowser, TestServer};
-
-    #[test]
-    fn the_page_of_a_merge_counts_what_moves_and_what_is_deleted() {
-        let server = TestServer::new();
-        let routing = RoutingClient::new(&server);
-        CreatedRows::make(&routing);
-        let goes = routing.customer;
-        let kept = server.admin().post("/customers", json!({"name": "Kept"})).created()["id"].clone();
-        for name in ["A", "B"] {
-            server.admin().post("/contacts", json!({"last_name": name, "customer_id": goes})).created();
-        }
-        server.admin().post("/contacts", json!({"last_name": "Of another", "customer_id": kept})).created();
-        server.key(&["*"], Some(goes));
-        let address = format!("/ui/customers/{goes}/merge");
-        let mut browser = TestBrowser::signed_in(&server, "owner@example.com");
-        browser.go("http://acme.localhost/ui/enter").go(&address);
-        for said in [
-            "What changes:",
-            "contacts move: <b>2</b>",
-            "call queues move: <b>1</b>",
-            "CTIs move: <b>1</b>",
-            "integration keys are deleted, unless they move too: <b>1</b>",
-        ] {
-            assert!(browser.page.text.contains(said), "{said}: {browser:?}");
-        }
-        assert!(!browser.page.text.contains("chats move"), "{browser:?}");
-        browser.go(&format!("/ui/customers/{kept}/merge"));
-        assert!(browser.page.text.contains("contacts move: <b>1</b>") && !browser.page.text.contains("CTIs move"));
-
-        // A form that is rejected still states it.
-        let mut browser = browser.in_french();
-        browser.go(&address).submit(&address, &[("into", "#999")]);
-        assert_eq!(browser.page.status, 422, "{browser:?}");
-        assert!(browser.page.text.contains("contacts sont transférés\u{a0}: <b>2</b>"), "{browser:?}");
-        browser.submit(&address, &[("into", &format!("#{kept}"))]);
-        assert_eq!(browser.url, format!("http://acme.localhost/ui/customers/{kept}?done=done"), "{browser:?}");
-    }
-
-    #[test]
-    fn the_page_of_a_merge_counts_no_records_that_the_person_may_not_see() {
-        let server = TestServer::new();
-        let customer = server.admin().post("/customers", json!({"name": "A"})).created()["id"].clone();
-        server.admin().post("/contacts", json!({"last_name": "B", "customer_id": customer})).created();
-        let weak = server.with_only(&["customer.view", "customer.update"]).token().unwrap().to_owned();
-        let mut browser = TestBrowser::new(&server);
-        browser.sign_in_with("acme.localhost", &weak);
-        browser.go(&format!("http://acme.localhost/ui/customers/{customer}/merge"));
-        assert!(browser.page.status == 200 && !browser.page.text.contains("contacts move"), "{browser:?}");
-    }
 }

@@ -145,7 +145,8 @@ fn ask(
     frame.respond(page, StatusCode::CONFLICT, &rendered)
 }
 
-fn text_of(typed: &Typed) -> String {
+/// A value of a form as one text.
+pub fn text_of(typed: &Typed) -> String {
     match typed {
         Typed::One(text) => text.clone(),
         Typed::Many(items) => items.join(", "),

@@ -374,7 +374,7 @@ pub fn clock(text: &str) -> String {
 }
 
 /// The id of the record that a person named: `Acme #7`, `7`, or words that find exactly one record.
-fn linked_id(
+pub fn linked_id(
     page: &PageCtx<'_>,
     field: &FieldSpec,
     record: &Value,

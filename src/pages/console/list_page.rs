@@ -178,7 +178,9 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         let address = format!("{base}/bulk/{}?{}", action.verb, query(&filters_of(&given)));
         (words.action_for_all(&words.label(action.label)), address)
     });
-    let buttons = of_list.chain(for_many).collect();
+    let links = collection.resource.view.list_links.iter().filter(|link| page.has_permission(link.permission));
+    let links = links.map(|link| (words.label(link.label), link.page.to_owned()));
+    let buttons = links.chain(of_list).chain(for_many).collect();
     let purpose = words.label(collection.resource.view.purpose);
     let filters = filters(words, collection, &given);
     let rendered = ListPage {

@@ -17,6 +17,7 @@ mod console_page;
 mod delete_page;
 mod detail_page;
 mod display;
+mod duplicates_page;
 mod form;
 mod form_page;
 mod home_page;
@@ -25,6 +26,7 @@ mod links;
 mod list_chart;
 mod list_page;
 mod me_page;
+mod merge_page;
 mod page;
 mod pbx_page;
 mod queues_now;
@@ -64,6 +66,8 @@ const BY_HAND: &[Resource] = &[
     Resource::pages("PBX pages", pbx_page::ROUTES),
     Resource::pages("Own page", me_page::ROUTES),
     Resource::pages("Form of the settings", settings_page::ROUTES),
+    Resource::pages("Duplicates pages", duplicates_page::ROUTES),
+    Resource::pages("Merge pages", merge_page::ROUTES),
 ];
 
 /// Pages of both layers.
@@ -104,6 +108,12 @@ const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Workspace, "GET", "/search"),
     (Layer::Workspace, "GET", "/phone-calls/summary"),
     (Layer::Workspace, "GET", "/customers/resolve"),
+    (Layer::Workspace, "GET", "/contacts/duplicates"),
+    (Layer::Workspace, "POST", "/contacts/duplicates/dismiss"),
+    (Layer::Workspace, "POST", "/contacts/duplicates/restore"),
+    (Layer::Workspace, "GET", "/customers/duplicates"),
+    (Layer::Workspace, "POST", "/customers/duplicates/dismiss"),
+    (Layer::Workspace, "POST", "/customers/duplicates/restore"),
     (Layer::Workspace, "GET", "/crm/template"),
     (Layer::Workspace, "GET", "/events"),
     (Layer::Workspace, "GET", "/ringing-calls"),

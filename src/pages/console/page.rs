@@ -128,6 +128,11 @@ impl<'a> PageCtx<'a> {
         }
     }
 
+    /// Whether the person has a permission.
+    pub fn has_permission(&self, name: &str) -> bool {
+        matches!(self.caller, Caller::Principal(principal) if principal.has_permission(name))
+    }
+
     /// A field of the query.
     pub fn query(&self, name: &str) -> Option<String> {
         crate::api::pairs(&self.request.query).find(|(known, _)| known == name).map(|(_, value)| value)

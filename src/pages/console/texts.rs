@@ -135,6 +135,31 @@ words! {
     numbers_stay_as_typed():
         "They have no country prefix. They stay as they were typed, and are found as numbers of the new country.",
         "Ils n’ont pas d’indicatif de pays. Ils restent tels que saisis, et se trouvent ensuite comme numéros du nouveau pays.";
+    duplicates(): "Duplicates", "Doublons";
+    duplicates_about():
+        "These records have a number, an address or a name in common. The surest pairs come first.",
+        "Ces fiches ont en commun un numéro, une adresse ou un nom. Les plus sûres viennent en premier.";
+    possible_duplicates(): "Possible duplicates", "Doublons possibles";
+    not_the_same(): "Not the same", "Pas les mêmes";
+    restore_pair(): "Restore", "Rétablir";
+    none_found(): "None found.", "Aucun doublon.";
+    none_found_yet(): "None found so far. More records follow.", "Aucun doublon jusqu’ici. D’autres fiches suivent.";
+    in_common(): "In common", "En commun";
+    shared_by(number): "in {number} records", "dans {number} fiches";
+    compare(): "Compare", "Comparer";
+    merge_record(name): "Merge {name}", "Fusionner {name}";
+    other_record(): "Other record", "Autre fiche";
+    same_record(): "Choose another record than this one.", "Choisissez une autre fiche que celle-ci.";
+    kept(): "Kept", "Conservée";
+    other(): "Other", "Autre";
+    both(): "Both", "Les deux";
+    is_deleted(): "is deleted", "est supprimée";
+    swap_records(): "Keep the other one", "Conserver l’autre";
+    same_in_both(): "Same in both", "Identique dans les deux";
+    merge_now(): "Merge", "Fusionner";
+    changed_before_merge():
+        "Somebody changed the kept record meanwhile. Look at it again before you merge.",
+        "Quelqu’un a modifié la fiche conservée entre-temps. Relisez-la avant de fusionner.";
     changed_by(who, when): "Last changed by {who}, {when}.", "Dernière modification\u{a0}: {who}, {when}.";
     before(): "Before", "Avant";
     theirs(): "Now", "Actuel";
@@ -347,6 +372,9 @@ impl Translations {
             ),
             "unchanged" => ("Nothing was changed.", "Rien n’a été modifié."),
             "deleted" => ("Deleted.", "Supprimé."),
+            "records_merged" => ("Merged.", "Fusionné."),
+            "dismissed" => ("The pair is dismissed.", "La paire est écartée."),
+            "restored" => ("The pair is restored.", "La paire est rétablie."),
             "deleted_many" => ("Deleted.", "Supprimés."),
             "done" => ("Done.", "C’est fait."),
             "accepted" => ("You are a member now.", "Vous êtes maintenant membre."),

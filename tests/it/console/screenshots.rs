@@ -9,7 +9,7 @@ use crate::chromium::{Chromium, Scheme};
 use crate::process::{Server, program};
 
 /// A page of each kind.
-const PAGES: [(&str, &str); 23] = [
+const PAGES: [(&str, &str); 25] = [
     ("home", "/ui"),
     ("search", "/ui/search?q=dupont"),
     ("customers", "/ui/customers"),
@@ -18,6 +18,8 @@ const PAGES: [(&str, &str); 23] = [
     ("contact", "/ui/contacts/1"),
     ("contact-form", "/ui/contacts/1/edit"),
     ("contact-delete", "/ui/contacts/1/delete"),
+    ("duplicates", "/ui/contacts/duplicates"),
+    ("contact-merge", "/ui/contacts/1/merge?with=2"),
     ("calls", "/ui/phone-calls"),
     ("inbound-calls", "/ui/phone-calls?filter[direction]=inbound"),
     ("call", "/ui/phone-calls/1"),
