@@ -80,7 +80,7 @@ impl Instance {
         durable_fs::create_folder(data)?;
         lifecycle::make_private(data)?;
         check_writable(data)?;
-        for folder in ["workspaces", "trash", "copies"] {
+        for folder in ["workspaces", "trash", "copies", "imports"] {
             durable_fs::create_folder(&data.join(folder))?;
         }
         let path = data.join("central.sqlite");

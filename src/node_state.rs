@@ -1,9 +1,11 @@
 //! State in memory only. It ends with the process. A second machine would have a separate state.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::auth::{HostNames, KeyUses, Throttle};
 use crate::config::Config;
@@ -18,6 +20,8 @@ pub struct NodeState {
     pub stream_signals: StreamSignals,
     /// Digests of idempotency keys whose requests are running outside the lanes.
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
+    /// For each import that runs, by workspace and id, the number of the row that it is at.
+    pub running_imports: Mutex<HashMap<(Uuid, i64), Arc<AtomicUsize>>>,
 }
 
 impl NodeState {
@@ -30,6 +34,7 @@ impl NodeState {
             ringing_calls: RingingCalls::default(),
             stream_signals: StreamSignals::default(),
             running_keys: Mutex::default(),
+            running_imports: Mutex::default(),
         }
     }
 }

@@ -206,4 +206,12 @@
     else if (key === "n") click("[data-new]");
     else if (key === "?") help();
   });
+
+  // A file that is dropped on a form, and the progress of an import.
+  for (const input of all("input[type=file]")) {
+    input.form.ondragover = (event) => event.preventDefault();
+    input.form.ondrop = (event) => { event.preventDefault(); input.files = event.dataTransfer.files; };
+  }
+  const live = one("[data-live]");
+  if (live) setInterval(() => location.reload(), 1500);
 })();

@@ -34,6 +34,9 @@ pub enum Needs {
     Self_(&'static str),
     /// Workspace: a user or a key with the permission, or any user for their own rows. The handler checks ownership.
     OwnOr(&'static str),
+    /// Workspace: any user or integration key, for rows of their own. The handler checks ownership, and the permission for
+    /// what the rows are about.
+    Own,
     /// Workspace: a user or a key with the permission. A caller that is bound to a customer reaches that customer's
     /// rows.
     Scoped(&'static str),
@@ -67,6 +70,7 @@ impl std::fmt::Display for Needs {
             Self::Owner => f.write_str("the owner"),
             Self::Principal => f.write_str("a token or key"),
             Self::Permission(name) | Self::Scoped(name) => f.write_str(name),
+            Self::Own => f.write_str("a token or key, your own rows"),
             Self::Lookup(name) => write!(f, "{name}, or a call flow"),
             Self::Self_(name) => write!(f, "{name}, or your own user"),
             Self::OwnOr(name) => write!(f, "{name}, or your own rows"),

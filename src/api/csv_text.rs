@@ -11,6 +11,8 @@ pub struct CsvText<'t> {
     delimiter: char,
     /// The number of the next line, from 1.
     line: usize,
+    /// The number of the first line of the last row, and the text of that row.
+    last: (usize, &'t str),
 }
 
 /// A row that is not blank.
@@ -25,7 +27,17 @@ pub enum CsvRow<'t> {
 
 impl<'t> CsvText<'t> {
     pub fn new(text: &'t str, delimiter: char, line: usize) -> Self {
-        Self { rest: text, delimiter, line }
+        Self { rest: text, delimiter, line, last: (line, "") }
+    }
+
+    /// The number of the line in which the last row begins.
+    pub fn row_line(&self) -> usize {
+        self.last.0
+    }
+
+    /// The text of the last row, without its line end.
+    pub fn row_text(&self) -> &'t str {
+        self.last.1.trim_end_matches(['\r', '\n'])
     }
 
     /// Reads the next cell, and whether it is the last of its row. Returns an error row if quotes are wrong.
@@ -116,7 +128,10 @@ impl<'t> Iterator for CsvText<'t> {
 
     fn next(&mut self) -> Option<CsvRow<'t>> {
         while !self.rest.is_empty() {
-            match self.row() {
+            let (line, text) = (self.line, self.rest);
+            let row = self.row();
+            self.last = (line, &text[..text.len() - self.rest.len()]);
+            match row {
                 CsvRow::Cells(cells) if cells.is_empty() => {}
                 row => return Some(row),
             }

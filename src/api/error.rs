@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::media_type::BodyKind;
+use super::import::MOST_ROWS;
+use super::media_type::{BodyKind, MAX_FILE};
 use crate::auth::{Throttled, TokenFault};
 use crate::storage::{DiskError, Fault};
 use crate::tenancy::text_indexes::Missing;
@@ -234,7 +235,19 @@ impl Error {
             }
             Self::MethodNotAllowed(allowed) => format!("This path allows only {allowed}.").into(),
             Self::BodyTimeout => "The body did not arrive in time.".into(),
+            Self::TooLarge(limit) if *limit >= MAX_FILE => format!(
+                "The file may not be larger than {} MiB or have more than {MOST_ROWS} rows. Send it in parts.",
+                MAX_FILE / BodyKind::USUAL
+            )
+            .into(),
             Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
+            Self::UnsupportedMediaType(body) if body.has_rows() => format!(
+                "This path does not accept the media type of the body. Send CSV or JSON, as {}, with at most {} MiB and \
+                 {MOST_ROWS} rows.",
+                names(*body, " or "),
+                MAX_FILE / BodyKind::USUAL
+            )
+            .into(),
             Self::UnsupportedMediaType(body) => {
                 format!("This path does not accept the media type of the body. Send it as {}.", names(*body, " or "))
                     .into()

@@ -21,7 +21,7 @@ use super::entity::{Editable, ImportKey, ServerFields};
 use super::entity_rows;
 use super::error::{Error, Result};
 use super::handler::BlockingCtx;
-use super::import_file::{ImportRow, ImportRows};
+use super::import_file::{FileRow, ImportRow, ImportRows};
 use super::input::{Input, Query, pairs, required};
 use super::json_body::{self, ValueReader};
 use super::list::ListSpec;
@@ -35,10 +35,10 @@ use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::values::{Flag, integer};
 
 /// Maximum rows per request. Writing that many takes some ten seconds, in which the workspace has no other writes.
-const MOST_ROWS: usize = 250_000;
+pub const MOST_ROWS: usize = 250_000;
 
 /// Time limit of an import, for a slow and busy machine.
-const LONGEST: Duration = Duration::from_secs(300);
+pub const LONGEST: Duration = Duration::from_secs(300);
 
 /// Maximum bad rows that an error lists.
 const MOST_HINTS: usize = 100;
@@ -86,20 +86,28 @@ impl<T: Editable> ImportBody<T> {
             None => mode_in(&self.text, self.format)?,
         };
         let rows = ImportRows::find::<T>(self.text, self.format, T::PLURAL)?;
-        if rows.count() > MOST_ROWS {
-            return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows. Send it in parts.")));
-        }
+        check_count(rows.count())?;
         let principal = ctx.principal()?;
         let importer = Importer {
             recorder: ctx.recorder()?,
             mode,
             dry_run: self.dry_run,
+            leaves_out: false,
+            key: None,
             bound_to: customer,
             is_bound: principal.customer_id.is_some(),
             may_change: principal.has_permission(&update_permission::<T>()),
         };
-        importer.import::<T>(ctx.request.workspace()?.file(), rows, LONGEST, |_| {})
+        importer.import::<T>(ctx.request.workspace()?.file(), rows, LONGEST, Box::new(|_| {}))
     }
+}
+
+/// Checks that a file has no more rows than a request may write.
+pub fn check_count(rows: usize) -> Result<()> {
+    if rows > MOST_ROWS {
+        return Err(Error::invalid(format!("The file may not have more than {MOST_ROWS} rows. Send it in parts.")));
+    }
+    Ok(())
 }
 
 /// The mode in a JSON object that contains rows.
@@ -124,6 +132,10 @@ pub struct Importer {
     pub mode: ImportMode,
     /// Only report what the import would do.
     pub dry_run: bool,
+    /// Whether refused rows are left out. Otherwise one refused row rejects the whole file.
+    pub leaves_out: bool,
+    /// The only field by which an existing row is found. By default its id, else the key of the resource.
+    pub key: Option<String>,
     /// The only customer whose rows are seen and written, if any.
     pub bound_to: Option<i64>,
     /// Whether the caller sees only that customer, and may not learn which other ids exist.
@@ -132,11 +144,42 @@ pub struct Importer {
     pub may_change: bool,
 }
 
-/// Numbers of rows that were created and changed. In a dry run, the numbers that would be.
+/// Follows an import. Every method but `finished` runs in a dry run too.
+pub trait ImportFollower: Send {
+    /// The import begins. It may begin again, after all its changes were rolled back.
+    fn begins(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The row with this number is imported.
+    fn row(&mut self, number: usize);
+
+    /// A row was refused.
+    fn refused(&mut self, _rows: &ImportRows, _row: &FileRow<'_>, _why: &Error) -> Result<()> {
+        Ok(())
+    }
+
+    /// All rows were written, in a transaction that is not committed yet.
+    fn finished(&mut self, _db: &Connection, _counts: &ImportCounts) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(usize) + Send> ImportFollower for F {
+    fn row(&mut self, number: usize) {
+        self(number);
+    }
+}
+
+/// Numbers of rows that were created, changed, unchanged and refused. In a dry run, the numbers that would be.
 #[derive(Debug, Clone, Default)]
 pub struct ImportCounts {
     pub created: usize,
-    pub updated: usize,
+    pub changed: usize,
+    /// Existing rows that equal the file's.
+    pub unchanged: usize,
+    /// Rows that were left out.
+    pub refused: usize,
     /// The encoding of a CSV file.
     pub encoding: Option<&'static str>,
     /// Columns or fields that were ignored.
@@ -158,20 +201,21 @@ impl From<Fault> for ImportFailure {
 
 enum WrittenRow {
     Created,
-    Updated,
+    Changed,
+    Unchanged,
 }
 
 impl Importer {
-    /// Writes all rows or none, in a turn of limited time. Calls `progress` with the number of each row.
+    /// Writes all rows or none, apart from those that are left out, in a turn of limited time.
     pub fn import<T: Editable>(
         self,
         file: &Arc<File>,
         rows: ImportRows,
         longest: Duration,
-        mut progress: impl FnMut(usize) + Send + 'static,
+        mut follower: Box<dyn ImportFollower>,
     ) -> Result<ImportCounts> {
-        let (encoding, ignored_columns) = (rows.encoding.map(|encoding| encoding.0), rows.ignored_columns.clone());
-        let written = file.write_within(longest, move |db| match self.write::<T>(db, &rows, &mut progress) {
+        let (encoding, ignored_columns) = (rows.encoding().map(|encoding| encoding.0), rows.ignored_columns.clone());
+        let written = file.write_within(longest, move |db| match self.write::<T>(db, &rows, &mut *follower) {
             Ok(counts) if self.dry_run => Err(ImportFailure::DryRun(counts)),
             Ok(counts) => Ok(counts),
             Err(error) => Err(ImportFailure::Failed(error)),
@@ -186,33 +230,40 @@ impl Importer {
         &self,
         db: &Connection,
         rows: &ImportRows,
-        progress: &mut dyn FnMut(usize),
+        follower: &mut dyn ImportFollower,
     ) -> Result<ImportCounts> {
-        let there = ExistingRows::of::<T>(self.bound_to)?;
+        follower.begins()?;
+        let there = ExistingRows::of::<T>(self)?;
         let reading = ValueReader::of_import(T::Scope::NAMES_CUSTOMER, WorkspaceLocale::of(db)?.zone);
         let mut counts = ImportCounts { dry_run: self.dry_run, ..ImportCounts::default() };
-        let (mut number, mut bad, mut hint) = (0, 0, Vec::new());
+        let mut hint = Vec::new();
         rows.for_each(|row| {
-            number += 1;
-            progress(number);
-            match row
-                .map_err(Error::invalid)
-                .and_then(|row| self.write_row::<T>(db, &there, &reading, rows.without_nulls(row)))
-            {
+            follower.row(row.number);
+            let fields = row.fields.clone().map(|fields| rows.without_nulls(fields));
+            let write = || self.write_row::<T>(db, &there, &reading, fields.map_err(Error::invalid)?);
+            match if self.leaves_out { apart(db, write) } else { write() } {
                 Ok(WrittenRow::Created) => counts.created += 1,
-                Ok(WrittenRow::Updated) => counts.updated += 1,
+                Ok(WrittenRow::Changed) => counts.changed += 1,
+                Ok(WrittenRow::Unchanged) => counts.unchanged += 1,
                 // The row is bad. The remaining rows are checked too, so that all problems are reported at once.
-                Err(error @ (Error::Invalid(_) | Error::Rejected { .. })) => {
-                    bad += 1;
+                Err(error) if is_of_row(&error) => {
+                    counts.refused += 1;
                     if hint.len() < MOST_HINTS {
-                        hint.push(format!("row {number}: {}", error.messages().join(" ")));
+                        hint.push(format!("row {}: {}", row.number, error.messages().join(" ")));
                     }
+                    follower.refused(rows, &row, &error)?;
                 }
                 Err(error) => return Err(error),
             }
             Ok(())
         })?;
-        if bad == 0 { Ok(counts) } else { Err(Error::InvalidRows { hint, count: bad }) }
+        if counts.refused > 0 && !self.leaves_out {
+            return Err(Error::InvalidRows { hint, count: counts.refused });
+        }
+        if !self.dry_run {
+            follower.finished(db, &counts)?;
+        }
+        Ok(counts)
     }
 
     fn write_row<T: Editable>(
@@ -237,7 +288,7 @@ impl Importer {
                 self.create::<T>(db, reading, &row).map(|()| WrittenRow::Created)
             }
             Some(_) if !self.may_change => Err(Error::MissingPermission(update_permission::<T>().into())),
-            Some(old) => self.update(db, reading, old, row).map(|()| WrittenRow::Updated),
+            Some(old) => self.update(db, reading, old, row),
         }
     }
 
@@ -265,19 +316,41 @@ impl Importer {
         reading: &ValueReader,
         mut old: T,
         mut row: ImportRow,
-    ) -> Result<()> {
+    ) -> Result<WrittenRow> {
         row.remove("id");
         let mut new: T = reading.merge_all(&old, &row)?;
         new.prepare(db, Some(&old), &self.given(&|field| row.contains_key(field)))?;
         if new == old {
-            return Ok(());
+            return Ok(WrittenRow::Unchanged);
         }
         let updated_at = new.server_fields().updated_at;
         if *updated_at == *old.server_fields().updated_at {
             *updated_at = self.recorder.at;
         }
-        entity_rows::rewrite(db, &self.recorder, &old, new).map(|_| ())
+        entity_rows::rewrite(db, &self.recorder, &old, new).map(|_| WrittenRow::Changed)
     }
+}
+
+/// Whether an error is about the row alone.
+fn is_of_row(error: &Error) -> bool {
+    matches!(error, Error::Invalid(_) | Error::Rejected { .. })
+}
+
+/// Writes a row so that nothing of it remains if it is refused.
+fn apart<T>(db: &Connection, write: impl FnOnce() -> Result<T>) -> Result<T> {
+    let run = |sql: &str| db.prepare_cached(sql)?.execute([]).map(|_| ());
+    run("SAVEPOINT import_row")?;
+    let written = write();
+    match &written {
+        Ok(_) => run("RELEASE import_row")?,
+        Err(error) if is_of_row(error) => {
+            run("ROLLBACK TO import_row")?;
+            run("RELEASE import_row")?;
+        }
+        // The whole transaction is rolled back.
+        Err(_) => {}
+    }
+    written
 }
 
 fn update_permission<T: Editable>() -> String {
@@ -306,12 +379,16 @@ fn read_id(row: &mut ImportRow) -> Result<()> {
 /// Finds existing rows that the caller sees.
 struct ExistingRows {
     by_id: String,
+    /// Whether rows are found by their id.
+    finds_by_id: bool,
     by_key: Option<(ImportKey, String)>,
     bound_to: Option<i64>,
 }
 
 impl ExistingRows {
-    fn of<T: Editable>(bound_to: Option<i64>) -> Result<Self> {
+    fn of<T: Editable>(Importer { bound_to, key: only, .. }: &Importer) -> Result<Self> {
+        let bound_to = *bound_to;
+        let is_wanted = |field: &str| only.as_ref().is_none_or(|only| only == field);
         let ListSpec { table, columns, customer, .. } = T::LISTING;
         let seen = match (bound_to, customer) {
             (None, _) => String::new(),
@@ -322,7 +399,8 @@ impl ExistingRows {
         let sql = |column: &str| format!("SELECT {columns} FROM {table} WHERE {column} = ?1{seen} LIMIT 2");
         Ok(Self {
             by_id: sql("id"),
-            by_key: T::KEY.map(|key| {
+            finds_by_id: is_wanted("id"),
+            by_key: T::KEY.filter(|key| is_wanted(key.field)).map(|key| {
                 let sql = sql(key.column);
                 (key, sql)
             }),
@@ -332,7 +410,8 @@ impl ExistingRows {
 
     /// By the id if such a row exists, else by the key.
     fn find<T: Editable>(&self, db: &Connection, row: &ImportRow) -> Result<Option<T>> {
-        if let Some(id) = row.get("id").and_then(Value::as_i64)
+        if self.finds_by_id
+            && let Some(id) = row.get("id").and_then(Value::as_i64)
             && let Some(found) = self.rows(db, &self.by_id, id.into())?.pop()
         {
             return Ok(Some(found));
@@ -438,7 +517,8 @@ struct ImportCountsSchema {
 impl IntoResponse for ImportCounts {
     fn into_response(self, _: &Request) -> Result<ApiResponse> {
         let status = if self.dry_run { StatusCode::OK } else { StatusCode::CREATED };
-        let Self { created, updated, encoding, ignored_columns, .. } = self;
+        let Self { created, changed, unchanged, encoding, ignored_columns, .. } = self;
+        let updated = changed + unchanged;
         let ignored_columns = Some(ignored_columns).filter(|ignored| encoding.is_some() || !ignored.is_empty());
         json_response(status, &ImportCountsSchema { response: "ok", created, updated, encoding, ignored_columns })
     }

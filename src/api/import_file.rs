@@ -2,6 +2,7 @@
 //! row at a time is parsed.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, V
 use serde_json::{Map, Value};
 
 use super::charset::{self, Encoding};
-use super::csv_cell::CsvField;
+use super::csv_cell::{self, CsvField};
 use super::csv_text::{CsvRow, CsvText, is_blank};
 use super::error::{Error, Result};
 use super::json_body;
@@ -20,20 +21,29 @@ use super::media_type::Format;
 /// The fields of a row.
 pub type ImportRow = Map<String, Value>;
 
-/// The rows in a text that is known to be a valid file. The rows themselves are not validated.
+/// A text that is known to be a valid file, with its columns. Its rows are not validated.
 #[derive(Debug, Clone)]
-pub struct ImportRows {
+pub struct ImportText {
     text: Bytes,
     layout: Layout,
     count: usize,
     /// The encoding, if it can differ between files.
     pub encoding: Option<Encoding>,
-    /// Ignored columns; in JSON, ignored fields.
-    pub ignored_columns: Vec<String>,
+    /// In JSON, the names of the fields of all rows.
+    pub columns: Vec<FileColumn>,
+}
+
+/// A column of a file.
+#[derive(Debug, Clone)]
+pub struct FileColumn {
+    /// The name in the file. A CSV column may have none.
+    pub name: String,
+    /// Whether a row has a value in the column.
+    is_filled: bool,
 }
 
 /// The layout of the rows in the text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Layout {
     /// A list, or an object with a list under `data` or this name.
     Json(&'static str),
@@ -41,9 +51,39 @@ enum Layout {
         delimiter: char,
         /// The line number of the column names. A `sep=` line may precede it.
         first: usize,
-        /// The field of each column, if the column matches one.
-        columns: Vec<Option<CsvField>>,
     },
+}
+
+/// The rows of a text, with the fields of its columns.
+#[derive(Debug, Clone)]
+pub struct ImportRows {
+    text: ImportText,
+    /// The field of each column, if it has one.
+    fields: Vec<Option<CsvField>>,
+    /// Whether the names of the fields in JSON differ from those in the rows.
+    is_renamed: bool,
+    /// Ignored columns; in JSON, ignored fields.
+    pub ignored_columns: Vec<String>,
+}
+
+/// A row of a file.
+pub struct FileRow<'f> {
+    /// The number of the row, from 1.
+    pub number: usize,
+    /// The line in which the row begins. In JSON, the number of the row.
+    pub line: usize,
+    pub source: RowSource<'f>,
+    /// The fields, or the sentence that says why it is not a row.
+    pub fields: Result<ImportRow, String>,
+}
+
+/// A row as it is in the file.
+#[derive(Clone, Copy)]
+pub enum RowSource<'f> {
+    Cells(&'f [Cow<'f, str>]),
+    /// A line of CSV whose cells cannot be told apart.
+    Line(&'f str),
+    Json(&'f Value),
 }
 
 /// The UTF-8 byte order mark.
@@ -55,37 +95,38 @@ const DELIMITERS: [char; 3] = [',', ';', '\t'];
 /// Maximum ignored columns that a response lists.
 const MOST_IGNORED: usize = 100;
 
-impl ImportRows {
-    /// Finds the rows of `T` in a text, or returns what is wrong with the whole text. In JSON the rows may be under
-    /// `name`.
-    pub fn find<T: JsonSchema>(text: Bytes, format: Format, name: &'static str) -> Result<Self> {
+/// Maximum field names that are collected from JSON. Further names are ignored.
+const MOST_NAMES: usize = 1000;
+
+impl ImportText {
+    /// Finds rows and columns of a text, or returns what is wrong with the whole text. The column names decide which
+    /// delimiter CSV has: the one with the most names that `is_known` accepts. In JSON the rows may be under `name`.
+    pub fn read(text: Bytes, format: Format, name: &'static str, is_known: &dyn Fn(&str) -> bool) -> Result<Self> {
         match format {
-            Format::Json => Self::find_json::<T>(text, name),
-            Format::Csv => Self::find_csv::<T>(text),
+            Format::Json => Self::read_json(text, name),
+            Format::Csv => Self::read_csv(text, is_known),
         }
     }
 
-    fn find_json<T: JsonSchema>(text: Bytes, name: &'static str) -> Result<Self> {
+    fn read_json(text: Bytes, name: &'static str) -> Result<Self> {
         let text = if text.starts_with(MARK) { text.slice(MARK.len()..) } else { text };
         if std::str::from_utf8(&text).is_err() {
             return Err(Error::invalid("The file must be text in UTF-8."));
         }
-        let known: Vec<String> = CsvField::all::<T>().into_iter().map(|field| field.name).collect();
-        let (mut count, mut ignored_columns) = (0, Vec::<String>::new());
+        let (mut count, mut columns, mut seen) = (0, Vec::new(), HashSet::new());
         json_items(&text, name, &mut |ColumnNames(names)| {
             count += 1;
             for name in names {
-                let is_read = known.contains(&name) || json_body::KEPT_BY_SERVER.contains(&name.as_str());
-                if !is_read && ignored_columns.len() < MOST_IGNORED && !ignored_columns.contains(&name) {
-                    ignored_columns.push(name);
+                if seen.len() < MOST_NAMES && seen.insert(name.clone()) {
+                    columns.push(FileColumn { name, is_filled: true });
                 }
             }
             Ok(())
         })?;
-        Ok(Self { text, layout: Layout::Json(name), count, encoding: None, ignored_columns })
+        Ok(Self { text, layout: Layout::Json(name), count, encoding: None, columns })
     }
 
-    fn find_csv<T: JsonSchema>(text: Bytes) -> Result<Self> {
+    fn read_csv(text: Bytes, is_known: &dyn Fn(&str) -> bool) -> Result<Self> {
         let (text, encoding) = charset::decode_to_utf8(text)?;
         // DOS ended files with this mark, and some programs still do.
         let end = text.trim_ascii_end().strip_suffix(b"\x1A").map_or(text.len(), <[u8]>::len);
@@ -96,11 +137,12 @@ impl ImportRows {
         }
         let first = if said.is_some() { 2 } else { 1 };
         let delimiters = said.map_or(DELIMITERS.to_vec(), |(delimiter, _)| vec![delimiter]);
-        let header = CsvHeader::find(utf_8(&text)?, &delimiters, first, &CsvField::all::<T>())?;
-        let layout = Layout::Csv { delimiter: header.delimiter, first, columns: header.columns };
-        let mut rows = Self { text, layout, count: 0, encoding: Some(encoding), ignored_columns: Vec::new() };
-        let (mut count, mut filled) = (0, vec![false; header.names.len()]);
-        for row in rows.csv_rows()? {
+        let (delimiter, names) = csv_header(utf_8(&text)?, &delimiters, first, is_known);
+        let columns = names.into_iter().map(|name| FileColumn { name, is_filled: false }).collect();
+        let layout = Layout::Csv { delimiter, first };
+        let mut read = Self { text, layout, count: 0, encoding: Some(encoding), columns };
+        let (mut count, mut filled) = (0, vec![false; read.columns.len()]);
+        for row in read.csv_rows(delimiter, first)? {
             count += 1;
             match row {
                 CsvRow::Unclosed(line) => {
@@ -114,54 +156,217 @@ impl ImportRows {
                 CsvRow::Misquoted => {}
             }
         }
-        rows.count = count;
-        // A column without a name is reported only if it has content: spreadsheets write empty ones.
-        let ignored = header.names.into_iter().zip(header.is_known).zip(filled).enumerate();
-        let ignored =
-            ignored.filter(|(_, ((name, is_known), is_filled))| !is_known && (*is_filled || !name.is_empty()));
-        let named = |(place, ((name, _), _)): (usize, ((String, bool), bool))| {
-            if name.is_empty() { format!("column {}", place + 1) } else { name }
-        };
-        rows.ignored_columns = ignored.map(named).take(MOST_IGNORED).collect();
-        Ok(rows)
-    }
-
-    /// Removes fields that are not given. In JSON, null means that. In CSV, an empty cell clears the field.
-    pub fn without_nulls(&self, mut row: ImportRow) -> ImportRow {
-        if let Layout::Json(_) = self.layout {
-            row.retain(|_, value| !value.is_null());
-        }
-        row
+        read.count = count;
+        read.columns.iter_mut().zip(filled).for_each(|(column, is)| column.is_filled = is);
+        Ok(read)
     }
 
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Calls `work` with each row, or with the sentence that says why it is not a row.
-    pub fn for_each(&self, mut work: impl FnMut(Result<ImportRow, String>) -> Result<()>) -> Result<()> {
-        match &self.layout {
-            Layout::Json(name) => json_items(&self.text, name, &mut |item| {
-                work(match item {
-                    Value::Object(mut row) => {
-                        row.values_mut().for_each(json_body::normalize_integers);
-                        Ok(row)
-                    }
-                    _ => Err("The row must be an object.".to_owned()),
-                })
-            }),
-            Layout::Csv { columns, .. } => self.csv_rows()?.try_for_each(|row| work(read(row, columns))),
+    /// The character between the cells of a CSV file.
+    pub fn delimiter(&self) -> Option<char> {
+        match self.layout {
+            Layout::Csv { delimiter, .. } => Some(delimiter),
+            Layout::Json(_) => None,
         }
     }
 
+    /// The first rows, with a text for each column.
+    pub fn sample(&self, most: usize) -> Result<Vec<Vec<String>>> {
+        let mut sample = Vec::new();
+        match self.layout {
+            Layout::Csv { delimiter, first } => {
+                let mut rows = self.csv_rows(delimiter, first)?;
+                while sample.len() < most
+                    && let Some(row) = rows.next()
+                {
+                    let source = match &row {
+                        CsvRow::Cells(cells) => RowSource::Cells(cells),
+                        CsvRow::Misquoted | CsvRow::Unclosed(_) => RowSource::Line(rows.row_text()),
+                    };
+                    sample.push(source.texts(&self.columns));
+                }
+            }
+            Layout::Json(name) => {
+                // The text is valid. The error only ends the reading.
+                let _ = json_items(&self.text, name, &mut |item: Value| {
+                    sample.push(RowSource::Json(&item).texts(&self.columns));
+                    if sample.len() < most { Ok(()) } else { Err(Error::not_found()) }
+                });
+            }
+        }
+        Ok(sample)
+    }
+
+    /// The rows, with these fields in the order of the columns.
+    pub fn into_rows(self, fields: Vec<Option<CsvField>>) -> ImportRows {
+        ImportRows { text: self, fields, is_renamed: true, ignored_columns: Vec::new() }
+    }
+
     /// The rows below the column names.
-    fn csv_rows(&self) -> Result<CsvText<'_>> {
-        let Layout::Csv { delimiter, first, .. } = &self.layout else {
-            return Err(Error::Internal("rows of JSON were read as CSV".into()));
-        };
-        let mut rows = CsvText::new(utf_8(&self.text)?, *delimiter, *first);
+    fn csv_rows(&self, delimiter: char, first: usize) -> Result<CsvText<'_>> {
+        let mut rows = CsvText::new(utf_8(&self.text)?, delimiter, first);
         rows.next();
         Ok(rows)
+    }
+}
+
+impl ImportRows {
+    /// Finds the rows of `T` in a text, whose columns have the names of its fields.
+    pub fn find<T: JsonSchema>(text: Bytes, format: Format, name: &'static str) -> Result<Self> {
+        let known = CsvField::all::<T>();
+        let named = |name: &str| known.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        let text = ImportText::read(text, format, name, &|name| named(name).is_some())?;
+        let fields: Vec<Option<CsvField>> = match format {
+            Format::Csv => text.columns.iter().map(|column| named(&column.name).cloned()).collect(),
+            Format::Json => {
+                let exact = |name: &String| known.iter().find(|field| field.name == *name).cloned();
+                text.columns.iter().map(|column| exact(&column.name)).collect()
+            }
+        };
+        if format == Format::Csv {
+            if fields.iter().all(Option::is_none) {
+                let names: Vec<&str> = known.iter().map(|field| field.name.as_str()).collect();
+                let said = format!("The first line must contain column names; they may be {}.", names.join(", "));
+                return Err(Error::invalid(said));
+            }
+            let is_doubled =
+                |field: &&CsvField| fields.iter().flatten().filter(|column| column.name == field.name).count() > 1;
+            if let Some(field) = known.iter().find(is_doubled) {
+                return Err(Error::invalid(format!("The column {} is repeated.", field.name)));
+            }
+        }
+        // A column without a name is reported only if it has content: spreadsheets write empty ones.
+        let ignored = text.columns.iter().zip(&fields).enumerate().filter(|(_, (column, field))| {
+            let is_kept = format == Format::Json && json_body::KEPT_BY_SERVER.contains(&column.name.as_str());
+            field.is_none() && !is_kept && (column.is_filled || !column.name.is_empty())
+        });
+        let named = |(place, (column, _)): (usize, (&FileColumn, _))| match column.name.as_str() {
+            "" => format!("column {}", place + 1),
+            name => name.to_owned(),
+        };
+        let ignored_columns = ignored.map(named).take(MOST_IGNORED).collect();
+        Ok(Self { text, fields, is_renamed: false, ignored_columns })
+    }
+
+    /// Removes fields that are not given. In JSON, null means that. In CSV, an empty cell clears the field.
+    pub fn without_nulls(&self, mut row: ImportRow) -> ImportRow {
+        if let Layout::Json(_) = self.text.layout {
+            row.retain(|_, value| !value.is_null());
+        }
+        row
+    }
+
+    pub fn count(&self) -> usize {
+        self.text.count
+    }
+
+    pub fn encoding(&self) -> Option<Encoding> {
+        self.text.encoding
+    }
+
+    /// Calls `work` with each row.
+    pub fn for_each(&self, mut work: impl FnMut(FileRow<'_>) -> Result<()>) -> Result<()> {
+        let mut number = 0;
+        match self.text.layout {
+            Layout::Json(name) => json_items(&self.text.text, name, &mut |item| {
+                number += 1;
+                let fields = self.json_fields(&item);
+                work(FileRow { number, line: number, source: RowSource::Json(&item), fields })
+            }),
+            Layout::Csv { delimiter, first } => {
+                let mut rows = self.text.csv_rows(delimiter, first)?;
+                while let Some(row) = rows.next() {
+                    number += 1;
+                    let source = match &row {
+                        CsvRow::Cells(cells) => RowSource::Cells(cells),
+                        CsvRow::Misquoted | CsvRow::Unclosed(_) => RowSource::Line(rows.row_text()),
+                    };
+                    let fields = read(&row, &self.fields);
+                    work(FileRow { number, line: rows.row_line(), source, fields })?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn json_fields(&self, item: &Value) -> Result<ImportRow, String> {
+        let Value::Object(row) = item else { return Err("The row must be an object.".to_owned()) };
+        let mut fields: ImportRow = match self.is_renamed {
+            false => row.clone(),
+            true => {
+                let columns = self.text.columns.iter().zip(&self.fields);
+                let named = columns
+                    .filter_map(|(column, field)| Some((field.as_ref()?.name.clone(), row.get(&column.name)?.clone())));
+                named.collect()
+            }
+        };
+        fields.values_mut().for_each(json_body::normalize_integers);
+        Ok(fields)
+    }
+
+    /// The column of a field, and its text in a row.
+    pub fn cell(&self, source: RowSource<'_>, field: &str) -> Option<(&str, String)> {
+        let is_field = |known: &Option<CsvField>| known.as_ref().is_some_and(|known| known.name == field);
+        let at = self.fields.iter().position(is_field)?;
+        let column = self.text.columns.get(at)?;
+        let text = match source {
+            RowSource::Cells(cells) => cells.get(at).map_or_else(String::new, |cell| cell.to_string()),
+            RowSource::Line(line) => line.to_owned(),
+            RowSource::Json(row) => json_text(&row[column.name.as_str()]),
+        };
+        Some((&column.name, text))
+    }
+
+    /// The names of the fields that columns have.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        self.fields.iter().flatten().map(|field| field.name.as_str())
+    }
+
+    pub fn columns(&self) -> &[FileColumn] {
+        &self.text.columns
+    }
+
+    pub fn delimiter(&self) -> Option<char> {
+        self.text.delimiter()
+    }
+}
+
+impl RowSource<'_> {
+    /// A text for each column.
+    fn texts(self, columns: &[FileColumn]) -> Vec<String> {
+        match self {
+            Self::Cells(cells) => {
+                (0..columns.len()).map(|at| cells.get(at).map_or_else(String::new, |cell| cell.to_string())).collect()
+            }
+            Self::Line(line) => vec![line.to_owned()],
+            Self::Json(row) => columns.iter().map(|column| json_text(&row[column.name.as_str()])).collect(),
+        }
+    }
+
+    /// Cells of a CSV file that is read as the row is, and in which a spreadsheet runs nothing. There are more cells than
+    /// columns if the row has more.
+    pub fn cells(self, columns: &[FileColumn]) -> Vec<String> {
+        match self {
+            Self::Cells(cells) => cells.iter().map(|cell| csv_cell::rewrite(cell)).collect(),
+            Self::Line(line) => vec![csv_cell::write(line.into())],
+            Self::Json(Value::Object(row)) => {
+                let value = |column: &FileColumn| row.get(&column.name).cloned().unwrap_or_default();
+                columns.iter().map(|column| csv_cell::write(value(column))).collect()
+            }
+            Self::Json(item) => vec![csv_cell::write(item.clone())],
+        }
+    }
+}
+
+/// A JSON value as people read it.
+fn json_text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 
@@ -182,53 +387,24 @@ fn declared_delimiter(text: &str) -> Option<(char, usize)> {
     delimiter.next().is_none().then_some((only, length))
 }
 
-/// The line with the column names.
-struct CsvHeader {
-    delimiter: char,
-    names: Vec<String>,
-    columns: Vec<Option<CsvField>>,
-    is_known: Vec<bool>,
-}
-
-impl CsvHeader {
-    /// Parses the first line. Uses the delimiter that finds the most fields.
-    fn find(text: &str, delimiters: &[char], line: usize, fields: &[CsvField]) -> Result<Self> {
-        let mut best: Option<Self> = None;
-        for delimiter in delimiters {
-            let names: Vec<String> = match CsvText::new(text, *delimiter, line).next() {
-                Some(CsvRow::Cells(cells)) => cells.iter().map(|cell| cell.trim_matches(is_blank).to_owned()).collect(),
-                _ => continue,
-            };
-            let field = |name: &String| fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).cloned();
-            let columns: Vec<Option<CsvField>> = names.iter().map(field).collect();
-            let is_known: Vec<bool> = columns.iter().map(Option::is_some).collect();
-            let header = Self { delimiter: *delimiter, names, columns, is_known };
-            if best.as_ref().is_none_or(|best| header.known() > best.known()) {
-                best = Some(header);
-            }
-        }
-        let Some(header) = best.filter(|header| header.known() > 0) else {
-            let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-            return Err(Error::invalid(format!(
-                "The first line must contain column names; they may be {}.",
-                names.join(", ")
-            )));
+/// The column names in the first line. The delimiter is the one that finds the most known names, and then the most names.
+fn csv_header(text: &str, delimiters: &[char], line: usize, is_known: &dyn Fn(&str) -> bool) -> (char, Vec<String>) {
+    let mut best = ((0, 0), delimiters.first().copied().unwrap_or(','), Vec::new());
+    for delimiter in delimiters {
+        let names: Vec<String> = match CsvText::new(text, *delimiter, line).next() {
+            Some(CsvRow::Cells(cells)) => cells.iter().map(|cell| cell.trim_matches(is_blank).to_owned()).collect(),
+            _ => continue,
         };
-        let is_doubled =
-            |field: &&CsvField| header.columns.iter().flatten().filter(|column| column.name == field.name).count() > 1;
-        match fields.iter().find(is_doubled) {
-            Some(field) => Err(Error::invalid(format!("The column {} is repeated.", field.name))),
-            None => Ok(header),
+        let found = (names.iter().filter(|name| is_known(name)).count(), names.len());
+        if found > best.0 {
+            best = (found, *delimiter, names);
         }
     }
-
-    fn known(&self) -> usize {
-        self.is_known.iter().filter(|is| **is).count()
-    }
+    (best.1, best.2)
 }
 
 /// The fields of a CSV row.
-fn read(row: CsvRow<'_>, columns: &[Option<CsvField>]) -> Result<ImportRow, String> {
+fn read(row: &CsvRow<'_>, columns: &[Option<CsvField>]) -> Result<ImportRow, String> {
     let CsvRow::Cells(cells) = row else {
         return Err("The row has a misplaced quote. A value with quotes must be quoted, and its quotes doubled.".into());
     };

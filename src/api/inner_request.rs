@@ -12,7 +12,7 @@ use super::access::Audience;
 use super::error::{Error, Result};
 use super::execute::{self, RoutedRequest};
 use super::handler::{BlockingCtx, Ctx};
-use super::media_type::MediaType;
+use super::media_type::{Format, MediaType};
 use super::request::Request;
 use super::response::{ApiResponse, Content};
 use super::route::Route;
@@ -27,7 +27,8 @@ pub struct InnerRequest {
     path: &'static str,
     values: Vec<String>,
     query: String,
-    body: Option<Value>,
+    /// The body, and its media type.
+    body: Option<(Bytes, MediaType)>,
     headers: HeaderMap,
 }
 
@@ -81,7 +82,14 @@ impl InnerRequest {
 
     #[must_use]
     pub fn with_body(self, body: Value) -> Self {
-        Self { body: Some(body), ..self }
+        Self { body: Some((Bytes::from(body.to_string()), MediaType::Json)), ..self }
+    }
+
+    /// Sends a file as the body.
+    #[must_use]
+    pub fn with_file(self, text: Bytes, format: Format) -> Self {
+        let kind = if format == Format::Csv { MediaType::Csv } else { MediaType::Json };
+        Self { body: Some((text, kind)), ..self }
     }
 
     /// Adds a header. A value that no header can have is left out.
@@ -101,8 +109,7 @@ impl InnerRequest {
         for name in [header::USER_AGENT, header::ACCEPT_LANGUAGE] {
             headers.extend(page.headers.get(&name).cloned().map(|value| (name, value)));
         }
-        let body = self.body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let sent_as = (!body.is_empty()).then_some(MediaType::Json);
+        let (body, sent_as) = self.body.map(|(body, kind)| (body, Some(kind))).unwrap_or_default();
         let mut address = page.address.clone();
         address.path = self.path.to_owned();
         let credential = match &page.credential {
@@ -124,6 +131,7 @@ impl InnerRequest {
             path_values: self.values,
             query: self.query,
             body,
+            form: None,
             sent_as,
             headers,
             credential,

@@ -1,5 +1,6 @@
 //! Inputs: the sources of a handler's values.
 
+use bytes::Bytes;
 use jiff::tz::TimeZone;
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
@@ -9,9 +10,9 @@ use serde_json::{Map, Value};
 
 use super::error::{Error, Result};
 use super::json_body::{self, ReadError, ValueReader};
-use super::media_type::{BodyKind, MediaType};
+use super::media_type::{BodyKind, Format, MediaType};
 use super::openapi::{Operation, ParameterIn};
-use super::request::Request;
+use super::request::{Request, UploadedFile};
 use crate::values::{Email, Timestamp};
 
 /// A value that a handler receives, read from the request.
@@ -207,6 +208,9 @@ pub fn form_field(request: &Request, name: &str) -> Result<String> {
 
 /// The names and values of a form, in order, or of JSON in its place. A name may be repeated.
 pub fn form_pairs(request: &Request) -> Result<Vec<(String, String)>> {
+    if let Some(form) = &request.form {
+        return Ok(form.fields.clone());
+    }
     if request.sent_as == Some(MediaType::Form) {
         return Ok(parse_form(form_text(request)?).collect());
     }
@@ -220,6 +224,66 @@ pub fn form_pairs(request: &Request) -> Result<Vec<(String, String)>> {
 
 fn form_text(request: &Request) -> Result<&str> {
     std::str::from_utf8(&request.body).map_err(|_| Error::BadRequest("The form is not UTF-8."))
+}
+
+/// A file with rows: the body, or the file of a form.
+#[derive(Debug)]
+pub struct RowsFile {
+    pub text: Bytes,
+    pub format: Format,
+    /// The name of the file, if the form has it.
+    pub name: Option<String>,
+}
+
+impl RowsFile {
+    /// The file of a request.
+    pub fn of(request: &Request) -> Result<Self> {
+        let (text, format, name) = match (&request.form, request.sent_as) {
+            (Some(form), _) => {
+                let file = form.file.as_ref().filter(|file| file.field == "file").ok_or_else(Self::missing)?;
+                (file.content.clone(), Self::format_of(file), Some(file.name.clone()))
+            }
+            (None, Some(MediaType::Csv)) => (request.body.clone(), Format::Csv, None),
+            (None, _) => (request.body.clone(), Format::Json, None),
+        };
+        if text.is_empty() {
+            return Err(Self::missing());
+        }
+        // Office documents are ZIP archives, and no text has a null character.
+        let is_utf_16 = text.starts_with(b"\xFF\xFE") || text.starts_with(b"\xFE\xFF");
+        if !is_utf_16 && (text.starts_with(b"PK\x03\x04") || text.contains(&0)) {
+            return Err(Error::UnsupportedMediaType(BodyKind::File));
+        }
+        Ok(Self { text, format, name })
+    }
+
+    fn missing() -> Error {
+        Error::invalid("The file field is required.")
+    }
+
+    /// By the type and the name of the file, else by its first character.
+    fn format_of(file: &UploadedFile) -> Format {
+        let is_of = |ending: &str| file.name.to_ascii_lowercase().ends_with(ending);
+        let first = file.content.trim_ascii_start().first();
+        match file.media_type.as_deref() {
+            Some("application/json") => Format::Json,
+            Some("text/csv") => Format::Csv,
+            _ if is_of(".json") || (!is_of(".csv") && matches!(first, Some(b'[' | b'{'))) => Format::Json,
+            _ => Format::Csv,
+        }
+    }
+}
+
+impl Input for RowsFile {
+    const BODY: BodyKind = BodyKind::File;
+
+    fn read(request: &Request) -> Result<Self> {
+        Self::of(request)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.rows_file();
+    }
 }
 
 /// The fields of a form, or of JSON in its place.

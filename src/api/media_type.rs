@@ -2,6 +2,9 @@
 
 use std::str::FromStr;
 
+/// The size limit of a file with rows, in bytes.
+pub const MAX_FILE: usize = 32 * 1024 * 1024;
+
 /// The kind of body that a request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyKind {
@@ -14,6 +17,10 @@ pub enum BodyKind {
     OAuthForm,
     /// Rows of a resource, in JSON or CSV.
     Rows,
+    /// A file with rows, alone or in a form.
+    File,
+    /// The form of a page, with a file or without.
+    FormWithFile,
 }
 
 /// The media types of a body.
@@ -22,6 +29,7 @@ pub enum MediaType {
     Json,
     Form,
     Csv,
+    Multipart,
 }
 
 impl MediaType {
@@ -30,6 +38,7 @@ impl MediaType {
             Self::Json => "application/json",
             Self::Form => "application/x-www-form-urlencoded",
             Self::Csv => "text/csv",
+            Self::Multipart => "multipart/form-data",
         }
     }
 }
@@ -38,12 +47,19 @@ impl BodyKind {
     /// The usual size limit of a body, in bytes.
     pub const USUAL: usize = 1024 * 1024;
 
+    /// Whether the body is or has a file with rows.
+    pub fn has_rows(self) -> bool {
+        matches!(self, Self::Rows | Self::File | Self::FormWithFile)
+    }
+
     /// The accepted media types. The first is the default.
     pub fn types(self) -> &'static [MediaType] {
         match self {
             Self::None | Self::Json => &[MediaType::Json],
             Self::FormOrJson | Self::OAuthForm => &[MediaType::Json, MediaType::Form],
             Self::Rows => &[MediaType::Json, MediaType::Csv],
+            Self::File => &[MediaType::Csv, MediaType::Json, MediaType::Multipart],
+            Self::FormWithFile => &[MediaType::Multipart, MediaType::Form, MediaType::Json],
         }
     }
 
@@ -51,7 +67,9 @@ impl BodyKind {
     pub fn max_bytes(self) -> usize {
         match self {
             Self::None | Self::Json | Self::FormOrJson | Self::OAuthForm => Self::USUAL,
-            Self::Rows => 32 * Self::USUAL,
+            Self::Rows => MAX_FILE,
+            // The file, and what a form has beside it.
+            Self::File | Self::FormWithFile => MAX_FILE + Self::USUAL,
         }
     }
 

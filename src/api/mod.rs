@@ -42,29 +42,30 @@ pub use access::{Audience, Layer, Needs};
 pub use authority::require_grantable;
 pub use cached_document::{CachedContent, CachedDocument};
 pub use compression::{ContentCoding, Packer};
+pub use csv_cell::{CsvField, rewrite as rewrite_cell};
 pub use customer_scope::{CallerScope, CustomerColumn, CustomerOwned, Given, Scope, check_customer, placed};
 pub use entity::ImportKey;
 pub use error::{Error, Problem, Result};
 pub use export::{Export, export_all};
 pub use handler::{BlockingCtx, Ctx, Handler, Inputs, blocking, hashing, inline, long_running, run};
 pub use ids::Ids;
-pub use import::{ImportBody, ImportCounts, ImportMode, Importer};
-pub use import_file::ImportRows;
+pub use import::{ImportBody, ImportCounts, ImportFollower, ImportMode, Importer, LONGEST, MOST_ROWS, check_count};
+pub use import_file::{FileRow, ImportRows, ImportText};
 pub use inner_request::{InnerRequest, InnerResponse};
 pub use input::{
-    Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, Uuid, decode, form_field,
+    Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, RowsFile, Uuid, decode, form_field,
     form_pairs, pairs, period_bound, required,
 };
 pub use list::{Filters, List};
-pub use media_type::{BodyKind, Format, MediaType};
+pub use media_type::{BodyKind, Format, MAX_FILE, MediaType};
 pub use openapi::{Operation, ParameterIn};
 pub use pagination::Page;
 pub use rate_limit::{RateLimit, RateLimitedAttempt};
-pub use request::{Address, Request, language, require_active};
+pub use request::{Address, MultipartForm, Request, UploadedFile, language, require_active};
 pub use resource::Resource;
 pub use response::{
-    ApiResponse, ByteStream, Content, Deleted, Done, EventPosition, EventStream, FileResponse, Html, IntoResponse,
-    Json200, Ok200, PageOrRedirect, PlainText, Redirect, Relayed, Saved, StaticAsset, Xml, json, render,
+    Accepted, ApiResponse, ByteStream, Content, Deleted, Done, EventPosition, EventStream, FileResponse, Html,
+    IntoResponse, Json200, Ok200, PageOrRedirect, PlainText, Redirect, Relayed, Saved, StaticAsset, Xml, json, render,
 };
 pub use route::{Route, delete, get, post, put};
 pub use router::Router;

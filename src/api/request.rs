@@ -42,7 +42,10 @@ pub struct Request {
     pub path_values: Vec<String>,
     /// The query without its question mark.
     pub query: String,
+    /// The body, unless it is a form with a file.
     pub body: Bytes,
+    /// The form with a file.
+    pub form: Option<MultipartForm>,
     /// The media type of the body, one of those that the route accepts.
     pub sent_as: Option<MediaType>,
     pub headers: HeaderMap,
@@ -60,6 +63,25 @@ pub struct Request {
     /// The client's IP address. `X-Forwarded-For` counts only from trusted proxies.
     pub client: IpAddr,
     pub now: Timestamp,
+}
+
+/// A form with a file.
+#[derive(Debug, Default)]
+pub struct MultipartForm {
+    /// The names and values of the fields, in order.
+    pub fields: Vec<(String, String)>,
+    pub file: Option<UploadedFile>,
+}
+
+/// The file in a form.
+#[derive(Debug)]
+pub struct UploadedFile {
+    /// The name of its field.
+    pub field: String,
+    /// The name of the file.
+    pub name: String,
+    pub media_type: Option<String>,
+    pub content: Bytes,
 }
 
 /// The address by which the caller reached the server. Links in responses use it. Lasting links use the public URL.

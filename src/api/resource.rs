@@ -9,13 +9,16 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use super::access::Audience;
+use super::csv_cell::CsvField;
 use super::customer_scope::Scope;
 use super::entity::{Editable, Entity};
 use super::error::Result;
 use super::export::export_all;
 use super::field::{COMMON, Field, Label};
-use super::import::{ImportCounts, Importer};
-use super::import_file::ImportRows;
+use super::handler::BlockingCtx;
+use super::import::{ImportCounts, ImportFollower, Importer};
+use super::import_file::{ImportRows, ImportText};
+use super::input::Input;
 use super::media_type::Format;
 use super::resource_view::ResourceView;
 use super::response::ByteStream;
@@ -261,17 +264,33 @@ pub trait Files: Sync {
     /// Whether every row belongs to a customer that the caller must name.
     fn need_customer(&self) -> bool;
 
-    /// The rows in a text.
+    /// The resource of the permissions: `contact` of `contact.create`.
+    fn permissions(&self) -> &'static str;
+
+    /// The names of the fields by which an import finds existing rows.
+    fn keys(&self) -> Vec<&'static str>;
+
+    /// The fields that a file may have.
+    fn fields(&self) -> Vec<CsvField>;
+
+    /// The customer of an import that a request asks for.
+    fn customer(&self, ctx: &BlockingCtx<'_>) -> Result<Option<i64>>;
+
+    /// The rows and columns in a text. In CSV, the delimiter is the one with the most column names that `is_known`
+    /// accepts.
+    fn text(&self, text: Bytes, format: Format, is_known: &dyn Fn(&str) -> bool) -> Result<ImportText>;
+
+    /// The rows in a text whose columns have the names of fields.
     fn rows(&self, text: Bytes, format: Format) -> Result<ImportRows>;
 
-    /// Writes all rows or none. Calls `progress` with the number of each row.
+    /// Writes all rows or none, apart from those that the importer leaves out.
     fn import(
         &self,
         importer: Importer,
         file: &Arc<File>,
         rows: ImportRows,
         longest: Duration,
-        progress: Box<dyn FnMut(usize) + Send>,
+        follower: Box<dyn ImportFollower>,
     ) -> Result<ImportCounts>;
 
     /// All rows, or those of a customer.
@@ -289,6 +308,26 @@ impl<T: Editable> Files for FilesOf<T> {
         T::Scope::NAMES_CUSTOMER
     }
 
+    fn permissions(&self) -> &'static str {
+        T::PERMISSIONS
+    }
+
+    fn keys(&self) -> Vec<&'static str> {
+        ["id"].into_iter().chain(T::KEY.map(|key| key.field)).collect()
+    }
+
+    fn fields(&self) -> Vec<CsvField> {
+        CsvField::all::<T>()
+    }
+
+    fn customer(&self, ctx: &BlockingCtx<'_>) -> Result<Option<i64>> {
+        T::Scope::read(ctx.request)?.customer_of_import(ctx)
+    }
+
+    fn text(&self, text: Bytes, format: Format, is_known: &dyn Fn(&str) -> bool) -> Result<ImportText> {
+        ImportText::read(text, format, T::PLURAL, is_known)
+    }
+
     fn rows(&self, text: Bytes, format: Format) -> Result<ImportRows> {
         ImportRows::find::<T>(text, format, T::PLURAL)
     }
@@ -299,9 +338,9 @@ impl<T: Editable> Files for FilesOf<T> {
         file: &Arc<File>,
         rows: ImportRows,
         longest: Duration,
-        progress: Box<dyn FnMut(usize) + Send>,
+        follower: Box<dyn ImportFollower>,
     ) -> Result<ImportCounts> {
-        importer.import::<T>(file, rows, longest, progress)
+        importer.import::<T>(file, rows, longest, follower)
     }
 
     fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn ByteStream>> {

@@ -63,6 +63,9 @@ pub struct Ok200<T>(pub T);
 /// 201 with the value as JSON, after a create or an update.
 pub struct Saved<T>(pub T);
 
+/// 202 with the value as JSON. The work that the request began goes on.
+pub struct Accepted<T>(pub T);
+
 /// 200 `{"response":"ok"}`.
 pub struct Done;
 
@@ -186,6 +189,16 @@ impl<T: Serialize + JsonSchema + 'static> IntoResponse for Saved<T> {
 
     fn describe(operation: &mut Operation<'_>) {
         operation.response::<T>(StatusCode::CREATED);
+    }
+}
+
+impl<T: Serialize + JsonSchema + 'static> IntoResponse for Accepted<T> {
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
+        json(StatusCode::ACCEPTED, &self.0)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.response::<T>(StatusCode::ACCEPTED);
     }
 }
 

@@ -20,8 +20,8 @@ use crate::api::{Error, Result};
 use crate::auth::Origin;
 use crate::instance::Instance;
 use crate::storage::uuid_column;
-use crate::tenancy::Central;
 use crate::tenancy::lifecycle::{self, NewWorkspaceFile, OWNERS_ROLE, Owner};
+use crate::tenancy::{Central, kept_uploads};
 use crate::values::{Name, Subdomain, Timestamp};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -192,6 +192,7 @@ pub fn move_to_trash(instance: &Arc<Instance>, id: Uuid) -> Result<()> {
             |row| row.get(0),
         )?;
         if trashed {
+            kept_uploads::delete_of_workspace(&inside.config.data_dir, id)?;
             lifecycle::move_file(&inside.registry.path(id), &inside.trash_path(id))?;
         }
         Ok(())

@@ -110,6 +110,8 @@ impl ImportArgs {
             recorder: instance.system_recorder(found.id, now),
             mode: self.mode,
             dry_run: self.dry_run,
+            leaves_out: false,
+            key: None,
             bound_to: named(lease.file(), self.customer.as_deref())?,
             is_bound: false,
             may_change: true,
@@ -117,11 +119,11 @@ impl ImportArgs {
         let bar = ProgressBar::new(rows.count() as u64)
             .with_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} rows")?);
         let shown = bar.clone();
-        let progress = move |number| shown.set_position(number as u64);
+        let progress = move |number: usize| shown.set_position(number as u64);
         let done = self.resource.import(importer, lease.file(), rows, LONGEST, Box::new(progress));
         bar.finish_and_clear();
         let counts = done.context("nothing was imported")?;
-        let (created, updated) = (counts.created, counts.updated);
+        let (created, updated) = (counts.created, counts.changed + counts.unchanged);
         match (self.json, self.dry_run) {
             (true, _) => {
                 let mut done = json!({"response": "ok", "created": created, "updated": updated});

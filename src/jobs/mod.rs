@@ -18,10 +18,10 @@ use crate::api::{Error, Result};
 use crate::central::{account_admin, password_recovery, workspace_lifecycle};
 use crate::instance::Instance;
 use crate::storage::{File, Supervisor};
-use crate::tenancy::journal;
+use crate::tenancy::{journal, kept_uploads};
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants;
-use crate::workspace::{integration_keys, settings::Settings, webhook_deliveries};
+use crate::workspace::{imports, integration_keys, settings::Settings, webhook_deliveries};
 use index_maintenance::Indexer;
 use webhook_sender::WebhookSender;
 
@@ -146,6 +146,7 @@ pub fn round(instance: &Arc<Instance>, now: Timestamp, whole: bool) -> Result<()
         workspace_lifecycle::undo_abandoned_reservations(instance, now)?;
         forget_tokens(instance, now)?;
         forget_audit(instance, now)?;
+        kept_uploads::delete_expired(&instance.config.data_dir, now)?;
         maintain_open(instance, now);
         instance.central.file().checkpoint()?;
     }
@@ -230,7 +231,8 @@ fn maintain(file: &Arc<File>, now: Timestamp) -> Result<()> {
     let forget = move |db: &Connection| -> Result<usize> {
         let entries = first_kept.map_or(Ok(0), |moment| journal::forget(db, moment, ROWS_IN_A_TURN))?;
         let deliveries = webhook_deliveries::forget(db, now.plus(-webhook_deliveries::KEPT), ROWS_IN_A_TURN)?;
-        Ok(entries + deliveries + grants::delete_expired(db, now, ROWS_IN_A_TURN)?)
+        let imports = imports::forget(db, now, ROWS_IN_A_TURN)?;
+        Ok(entries + deliveries + imports + grants::delete_expired(db, now, ROWS_IN_A_TURN)?)
     };
     while file.write(forget)? >= ROWS_IN_A_TURN {}
     Ok(file.checkpoint()?)

@@ -8,6 +8,13 @@ use crate::workspace::{self, permission_catalog};
 
 /// The values that mean something else in this field than elsewhere.
 const OF_FIELDS: &[(&str, &str, Label)] = &[
+    ("import_state", "uploaded", label("Columns not chosen yet", "Colonnes à choisir")),
+    ("import_state", "checking", label("Trial is running", "Essai en cours")),
+    ("import_state", "checked", label("Tried, not imported", "Essayé, non importé")),
+    ("import_state", "running", label("Import is running", "Importation en cours")),
+    ("import_state", "done", label("Imported", "Importé")),
+    ("import_state", "failed", label("Failed", "Échoué")),
+    ("import_state", "interrupted", label("Interrupted", "Interrompu")),
     ("day_of_week", "0", label("Sunday", "Dimanche")),
     ("day_of_week", "1", label("Monday", "Lundi")),
     ("day_of_week", "2", label("Tuesday", "Mardi")),

@@ -153,6 +153,7 @@ pub fn shown_again(
         path_values,
         query: [query, "done=signed_in_again"].join("&"),
         body: Bytes::from(body),
+        form: None,
         sent_as: Some(MediaType::Form),
         headers,
         credential,

@@ -27,6 +27,50 @@ static RULES: &[Rule] = &[
         "The file may not have more than {n} rows. Send it in parts.",
         "Le fichier ne peut pas avoir plus de {n} lignes\u{a0}: envoyez-le en plusieurs fois.",
     ),
+    Rule("The file may not have more than {n} columns.", "Le fichier ne peut pas avoir plus de {n} colonnes."),
+    Rule(
+        "The fields must be as many as the {n} columns.",
+        "Il faut un champ, ou aucun, pour chacune des {n} colonnes.",
+    ),
+    Rule("The selected field {text} is invalid; it may be {text}.", "Ces enregistrements n’ont pas ce champ."),
+    Rule(
+        "The columns {text} and {text} have the same field: {field}.",
+        "Deux colonnes sont importées dans le même champ\u{a0}: {field}.",
+    ),
+    Rule("At least one column must have a field.", "Il faut un champ pour au moins une colonne."),
+    Rule(
+        "The key {field} must be the field of a column.",
+        "Aucune colonne n’est importée dans le champ qui reconnaît les enregistrements\u{a0}: {field}.",
+    ),
+    Rule(
+        "{n} records were refused. Nothing was imported.",
+        "{n} enregistrements ont été refusés. Rien n’a été importé.",
+    ),
+    Rule(
+        "Records were refused. Correct them, or leave them out. Nothing was imported.",
+        "Des enregistrements ont été refusés. Corrigez-les, ou laissez-les de côté. Rien n’a été importé.",
+    ),
+    Rule(
+        "The import is running. Wait until it has ended.",
+        "L’importation est en cours. Attendez qu’elle soit terminée.",
+    ),
+    Rule(
+        "This import is done. Upload the file again to import it again.",
+        "Cette importation est terminée. Envoyez de nouveau le fichier pour recommencer.",
+    ),
+    Rule("Check the import first.", "Lancez d’abord l’essai."),
+    Rule(
+        "The file of this import is no longer there. Upload it again.",
+        "Le fichier de cette importation n’est plus là. Envoyez-le de nouveau.",
+    ),
+    Rule(
+        "You may keep {n} imports of {m} MiB. Delete one that you no longer need.",
+        "Vous pouvez garder {n} imports de {m}\u{a0}Mio. Supprimez-en un dont vous n’avez plus besoin.",
+    ),
+    Rule(
+        "The workspace may keep {n} imports of {m} MiB. They are deleted after 24 hours.",
+        "L’espace de travail peut garder {n} imports de {m}\u{a0}Mio. Ils sont supprimés après 24 heures.",
+    ),
     Rule(
         "The first line must contain column names; they may be {text}.",
         "La première ligne doit contenir les noms des colonnes.",

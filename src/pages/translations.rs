@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::problem_rules;
-use crate::api::{Error, Request};
+use crate::api::{Error, MAX_FILE, Request};
 use crate::values::Language;
 
 /// The texts of pages in one language.
@@ -294,6 +294,13 @@ fn problem_in_french(error: &Error) -> Cow<'static, str> {
         Error::Forbidden { code, .. } | Error::NotFound { code, .. } => state_in_french(code).into(),
         Error::Rejected { code, .. } => state_in_french(code).into(),
         Error::MissingPermission(name) => format!("Il vous manque la permission {name}.").into(),
+        Error::TooLarge(limit) if *limit >= MAX_FILE => {
+            "Le fichier ne peut pas dépasser 32\u{a0}Mio ni 250\u{202f}000 lignes\u{a0}: envoyez-le en plusieurs fois."
+                .into()
+        }
+        Error::UnsupportedMediaType(body) if body.has_rows() => {
+            "Envoyez un fichier CSV ou JSON, de 32\u{a0}Mio et 250\u{202f}000 lignes au plus.".into()
+        }
         Error::TooLarge(limit) => format!("La demande ne peut pas dépasser {limit} octets.").into(),
         Error::PreconditionFailed => "L’enregistrement a été modifié entre-temps\u{a0}: rechargez la page.".into(),
         Error::MalformedJson(_)
@@ -361,6 +368,12 @@ fn state_in_french(code: &str) -> &'static str {
         "unknown_host" | "route_not_found" | "not_found" => "Cette adresse n’existe pas.",
         "workspace_not_found" => "Cet espace de travail n’existe pas.",
         "email_taken" => "Cette adresse e-mail a déjà un compte\u{a0}: rechargez la page.",
+        "import_done" => "Cette importation est terminée.",
+        "import_expired" => "Le fichier de cette importation n’est plus là\u{a0}: envoyez-le de nouveau.",
+        "import_not_checked" => "Lancez d’abord l’essai.",
+        "import_running" => "L’importation est en cours\u{a0}: attendez qu’elle soit terminée.",
+        "records_refused" => "Des enregistrements ont été refusés\u{a0}: corrigez-les, ou laissez-les de côté.",
+        "too_many_imports" => "Trop d’imports sont gardés\u{a0}: supprimez-en un.",
         "invite_expired" => "L’invitation a expiré\u{a0}: demandez-en une autre.",
         "invite_cancelled" => "L’invitation a été retirée.",
         "invite_accepted" => "L’invitation a déjà été acceptée.",

@@ -14,6 +14,7 @@ mod log;
 mod log_format;
 mod log_writer;
 mod metrics_page;
+mod multipart;
 mod operations;
 #[cfg(test)]
 mod reader_fuzz;

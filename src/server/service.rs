@@ -17,9 +17,9 @@ use super::event_streams::EventStreams;
 use super::forwarded::Forwarded;
 use super::log::RequestLog;
 use super::response_body::{self, Outgoing};
-use super::{address, cors, operations};
+use super::{address, cors, multipart, operations};
 use crate::api::execute::RoutedRequest;
-use crate::api::{Address, BodyKind, Error, Request, Result, Router, require_active};
+use crate::api::{Address, BodyKind, Error, MediaType, Request, Result, Router, require_active};
 use crate::instance::Instance;
 use crate::pages::{self, ErrorPage};
 use crate::tenancy::{LargeBody, workspace_in};
@@ -231,7 +231,11 @@ impl Service {
             kind => self.read_body(body, kind, &request).await?,
         };
         let alone = Arc::get_mut(&mut request);
-        alone.ok_or_else(|| Error::Internal("a request without its body is already shared".into()))?.body = received;
+        let alone = alone.ok_or_else(|| Error::Internal("a request without its body is already shared".into()))?;
+        match alone.sent_as {
+            Some(MediaType::Multipart) => alone.form = Some(multipart::parse(&alone.headers, received).await?),
+            _ => alone.body = received,
+        }
         pages::check_form(&request)?;
         let mut answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
         if let Err(Error::UnknownHosts(names)) = &answered.result {
@@ -303,6 +307,7 @@ impl Service {
             path_values,
             query: head.uri.query().unwrap_or_default().to_owned(),
             body: Bytes::new(),
+            form: None,
             sent_as,
             headers: head.headers,
             credential,

@@ -10,6 +10,7 @@ mod hosts;
 pub mod indexing;
 mod instance_record;
 pub mod journal;
+pub mod kept_uploads;
 pub mod lifecycle;
 pub mod locale_settings;
 pub mod members;

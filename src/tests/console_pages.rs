@@ -121,6 +121,10 @@ impl<'s> Addresses<'s> {
     }
 
     fn of_path(&mut self, layer: Layer, page: &str) -> String {
+        if let Some((list, rest)) = page.split_once("/import/{id}") {
+            let list = self.of_path(layer, list);
+            return format!("{list}/import/{}{rest}", self.import(&list));
+        }
         if !page.contains('{') {
             return match page {
                 "/ui/search" => "/ui/search?q=walked".into(),
@@ -140,6 +144,25 @@ impl<'s> Addresses<'s> {
             segment => segment.to_owned(),
         });
         filled.collect::<Vec<_>>().join("/")
+    }
+
+    /// An import with a refused record, of the records of a list. It is checked.
+    fn import(&mut self, list: &str) -> String {
+        let (resource, account) = match list.strip_prefix("/ui/routing/").and_then(|rest| rest.split_once('/')) {
+            Some((account, "contacts")) => ("routing-contacts", account),
+            Some((account, name)) => (name, account),
+            None => (list.trim_start_matches("/ui/"), ""),
+        };
+        let admin = self.server.admin();
+        let address = format!("/imports?resource={resource}&customer_account={account}");
+        let made = || {
+            let id = admin.post(&address, serde_json::json!([{"name": "walked", "id": "walked"}])).created()["id"]
+                .to_string();
+            admin.post(&format!("/imports/{id}/check"), serde_json::json!({}));
+            while admin.get(&format!("/imports/{id}")).ok()["state"] == "checking" {}
+            id
+        };
+        self.known.entry((false, format!("import {list}"))).or_insert_with(made).clone()
     }
 
     /// The path in the API that names the same records: that of the page, or of a part of it.

@@ -146,6 +146,17 @@ impl Samples<'_> {
         self.made("/webhooks", webhook_of(if self.greater { "*" } else { "customer.created" }))
     }
 
+    /// An import with one record that is refused and one that is not. Waits until a check has ended.
+    fn import(&self, is_checked: bool) -> String {
+        let rows = json!([{"last_name": "Walked"}, {"email": "walked"}]);
+        let id = self.made("/imports?resource=contacts", rows);
+        if is_checked {
+            self.server.admin().post(&format!("/imports/{id}/check"), json!({}));
+            while self.server.admin().get(&format!("/imports/{id}")).ok()["state"] == "checking" {}
+        }
+        id
+    }
+
     fn token(&self) -> String {
         self.server.central().post("/tokens", json!({"label": "walked"})).created()["id"].to_string()
     }
@@ -302,6 +313,13 @@ impl Samples<'_> {
                 plain(json!({"code": self.own_second_factor().code()}))
             }
             (_, "DELETE", "/accounts/{id}/second-factor") => at(self.second_factor_of_somebody().to_string()),
+            (_, "POST", "/imports") => {
+                Sample { path: format!("{path}?resource=contacts"), body: Some(json!([{"last_name": "Ada"}])) }
+            }
+            (_, "PUT", "/imports/{id}") => change(self.import(false), json!({"mode": "upsert"})),
+            (_, "POST", "/imports/{id}/run") => change(self.import(true), json!({"leave_out_refused": true})),
+            (_, "GET", "/imports/{id}/refused.csv") => at(self.import(true)),
+            (_, _, path) if path.starts_with("/imports/{id}") => at(self.import(false)),
             (_, "DELETE", "/tokens") => Sample { path: format!("{path}?others=1"), body: None },
             (_, "GET", "/search") => Sample { path: format!("{path}?q=nothing"), body: None },
             (_, "GET", "/crm/template") => Sample { path: format!("{path}?pbx=3cx"), body: None },
@@ -964,6 +982,8 @@ fn a_role_does_what_its_permissions_say_and_is_told_which_is_missing() {
             let send = || send(Layer::Workspace, route, &caller, &path, body);
             match route.needs.permission() {
                 _ if lists_ones_own(route) => done(route, &send()),
+                // The sample is the admin's.
+                _ if route.needs == Needs::Own && route.path.contains("{id}") => send().rejected(404, "not_found"),
                 Some(permission) if !server.may(role, permission) => misses(route, permission, &send()),
                 _ if route.path == "/login" => {}
                 _ => done(route, &send()),
@@ -1040,6 +1060,14 @@ fn programs_do_what_they_were_given(program: impl for<'b> Fn(&'b TestServer, &[&
         }
         match (route.needs, permission) {
             (Needs::Anyone, _) => {}
+            // The sample is the admin's.
+            (Needs::Own, _) if route.path.contains("{id}") => {
+                send(program(server, &["contact.create"])).rejected(404, "not_found");
+            }
+            (Needs::Own, _) if route.method == Method::POST => {
+                misses(route, "contact.create", &send(program(server, &["audit.view"])));
+                done(route, &send(program(server, &["contact.create"])));
+            }
             (Needs::SignedIn | Needs::AnyToken, _) => send(program(server, &["audit.view"])).rejected(403, "forbidden"),
             // Only an admin may do this.
             (_, Some("*")) => misses(route, "*", &send(program(server, &["audit.view", "user.view"]))),
@@ -1085,7 +1113,7 @@ fn customers_programs_reach_their_rows_alone(program: impl for<'b> Fn(&'b TestSe
             Needs::Permission(_) | Needs::Self_(_) | Needs::OwnOr(_) => return theirs.rejected(403, "forbidden"),
             // The request names its customer.
             _ if route.path.starts_with("/smart-routings/") => theirs.rejected(403, "forbidden"),
-            Needs::Scoped(_) if route.path.contains("{id}") => theirs.rejected(404, "not_found"),
+            Needs::Scoped(_) | Needs::Own if route.path.contains("{id}") => theirs.rejected(404, "not_found"),
             // The body names two records.
             Needs::Scoped(_) if route.path.contains("/duplicates/") => assert_eq!(theirs.status, 400),
             Needs::Scoped(_) if route.path.ends_with("/bulk") => theirs.rejected(422, "unknown_ids"),

@@ -7,6 +7,7 @@ pub mod customers;
 mod duplicates;
 mod field_merge;
 pub mod events;
+pub mod imports;
 pub mod integration_keys;
 pub mod oauth;
 pub mod organisations;
@@ -40,6 +41,7 @@ pub const RESOURCES: &[Resource] = &[
     customers::RESOURCE,
     contacts::RESOURCE,
     phone_calls::RESOURCE,
+    imports::RESOURCE,
     workspace_search::RESOURCE,
     events::RESOURCE,
     crm::RESOURCE,

@@ -242,6 +242,13 @@ impl Chromium {
         self.tell("Input.insertText", json!({"text": text}));
     }
 
+    /// Chooses a file for a field.
+    pub fn choose_file(&mut self, selector: &str, file: &Path) {
+        let root = self.tell("DOM.getDocument", json!({}))["root"]["nodeId"].clone();
+        let field = self.tell("DOM.querySelector", json!({"nodeId": root, "selector": selector}))["nodeId"].clone();
+        self.tell("DOM.setFileInputFiles", json!({"nodeId": field, "files": [file]}));
+    }
+
     pub fn tab(&mut self) {
         self.press_key(json!({"key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}));
     }

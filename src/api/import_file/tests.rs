@@ -17,7 +17,7 @@ fn rows(text: &[u8], format: Format) -> Vec<Value> {
     let rows = find(text, format).unwrap();
     let mut read = Vec::new();
     let each = rows.for_each(|row| {
-        read.push(row.map_or_else(Value::String, Value::Object));
+        read.push(row.fields.map_or_else(Value::String, Value::Object));
         Ok(())
     });
     each.unwrap();
@@ -88,7 +88,7 @@ fn csv_is_read_as_spreadsheets_write_it() {
         (big("last_name;note;;\nZoé;\"a;b\";;;\n;;;\n"), "UTF-16"),
     ] {
         assert_eq!(rows(&text, Format::Csv), zoe, "{text:?}");
-        assert_eq!(find(&text, Format::Csv).unwrap().encoding.unwrap().0, encoding);
+        assert_eq!(find(&text, Format::Csv).unwrap().encoding().unwrap().0, encoding);
     }
 }
 

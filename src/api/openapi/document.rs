@@ -178,6 +178,7 @@ fn access(router: &Router, layer: Layer, route: &Route) -> String {
         Needs::Member => "For members of the workspace only.".to_owned(),
         Needs::Owner => "For the owner of the workspace only.".to_owned(),
         Needs::Principal => "For every user and integration key of the workspace.".to_owned(),
+        Needs::Own => "For every user and integration key of the workspace, for their own rows.".to_owned(),
         Needs::SignedIn => "Requires a token.".to_owned(),
         Needs::AnyToken => "Requires a token, of the central API or of a workspace.".to_owned(),
         Needs::Anyone => "Requires no token.".to_owned(),

@@ -146,6 +146,18 @@ impl<'s> Operation<'s> {
         }}));
     }
 
+    /// The body is a file with rows, alone or as `file` of a form.
+    pub fn rows_file(&mut self) {
+        let file = json!({"type": "string", "format": "binary", "description": "A CSV or JSON file."});
+        let form = json!({"type": "object", "required": ["file"], "properties": {"file": file}});
+        let rows = json!({"description": "A list of rows, or an object with one under `data`."});
+        self.body = Some(json!({"required": true, "content": {
+            MediaType::Csv.name(): {"schema": file},
+            MediaType::Json.name(): {"schema": rows, "example": [{"last_name": "Martin"}]},
+            MediaType::Multipart.name(): {"schema": form},
+        }}));
+    }
+
     /// Sets the body for each media type that the handler accepts.
     fn set_body(&mut self, required: bool, schema: Value, example: Option<Value>) {
         let mut content = Map::new();

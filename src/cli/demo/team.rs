@@ -80,6 +80,7 @@ fn request_of(instance: &Arc<Instance>, router: Router, workspace: Uuid, account
         path_values: Vec::new(),
         query: String::new(),
         body: Bytes::new(),
+        form: None,
         sent_as: None,
         headers: HeaderMap::new(),
         credential: Credential::Token(Arc::new(token)),

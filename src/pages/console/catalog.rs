@@ -30,6 +30,7 @@ pub struct Collection {
     pub remove: Option<&'static Route>,
     pub remove_many: Option<&'static Route>,
     pub export: Option<&'static Route>,
+    pub import: Option<&'static Route>,
     pub actions: Vec<Action>,
     /// The fields of a record.
     pub record: Vec<FieldSpec>,
@@ -237,6 +238,7 @@ fn of_resource(layer: Layer, resource: &Resource, document: &Value) -> Vec<Colle
             remove: route(Method::DELETE, one).filter(|route| body_fields(resource, document, route).is_empty()),
             remove_many: route(Method::DELETE, &format!("{}/bulk", list.path)),
             export: route(Method::GET, &format!("{}/export", list.path)),
+            import: route(Method::POST, &format!("{}/import", list.path)).filter(|_| resource.files.is_some()),
             create: route(Method::POST, list.path),
             actions: actions(resource, document, list.path, one),
             list: Some(list),
@@ -357,6 +359,7 @@ impl Collection {
             remove: None,
             remove_many: None,
             export: None,
+            import: None,
             actions: Vec::new(),
             record,
             creation: Vec::new(),

@@ -20,6 +20,11 @@ pub trait ConsolePage: Sync {
 
     fn respond(&self, page: &PageCtx<'_>) -> Result<ApiResponse>;
 
+    /// The media types of the body.
+    fn body(&self) -> BodyKind {
+        if self.is_sent() { BodyKind::FormOrJson } else { BodyKind::None }
+    }
+
     /// The names of the secret fields of the form, if it can be shown again as it was typed.
     fn secret_fields(&self) -> Option<Vec<String>>;
 }
@@ -48,7 +53,7 @@ impl<P: ConsolePage> Handler for P {
     }
 
     fn body(&self) -> BodyKind {
-        if self.is_sent() { BodyKind::FormOrJson } else { BodyKind::None }
+        ConsolePage::body(self)
     }
 
     fn describe(&self, _: &mut Operation<'_>) {}

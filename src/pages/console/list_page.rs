@@ -180,7 +180,9 @@ pub fn page(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
     });
     let links = collection.resource.view.list_links.iter().filter(|link| page.has_permission(link.permission));
     let links = links.map(|link| (words.label(link.label), link.page.to_owned()));
-    let buttons = links.chain(of_list).chain(for_many).collect();
+    let import = collection.import.filter(|route| page.may(route));
+    let import = import.map(|_| (words.import(), format!("{base}/import")));
+    let buttons = links.chain(import).chain(of_list).chain(for_many).collect();
     let purpose = words.label(collection.resource.view.purpose);
     let filters = filters(words, collection, &given);
     let rendered = ListPage {

@@ -21,6 +21,7 @@ mod duplicates_page;
 mod form;
 mod form_page;
 mod home_page;
+mod import_page;
 mod language_page;
 mod links;
 mod list_chart;
@@ -98,7 +99,8 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
     (Layer::Workspace, "GET", "/smart-routings/call-queues/queues/states", "the first page shows the queues"),
     (Layer::Workspace, "GET", "/smart-routings/surveys/summaries", "the first page shows the means"),
     (Layer::Workspace, "POST", "/smart-routings/call-queues/time-spans/bulk", "people add time spans one by one"),
-    (Layer::Workspace, "POST", "*/import", "programs send files; people add records one by one"),
+    (Layer::Workspace, "POST", "*/import", "people import a file in steps"),
+    (Layer::Workspace, "GET", "/imports", "the page with the form for a file lists the imports of its resource"),
     (Layer::Central, "GET", "/user-invites", "the first page of the central host shows the invitations of the person"),
 ];
 
@@ -106,6 +108,13 @@ pub const WITHOUT_PAGE: &[(Layer, &str, &str, &str)] = &[
 #[cfg(test)]
 const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Workspace, "GET", "/search"),
+    (Layer::Workspace, "POST", "/imports"),
+    (Layer::Workspace, "GET", "/imports/{id}"),
+    (Layer::Workspace, "PUT", "/imports/{id}"),
+    (Layer::Workspace, "POST", "/imports/{id}/check"),
+    (Layer::Workspace, "POST", "/imports/{id}/run"),
+    (Layer::Workspace, "GET", "/imports/{id}/refused.csv"),
+    (Layer::Workspace, "DELETE", "/imports/{id}"),
     (Layer::Workspace, "GET", "/phone-calls/summary"),
     (Layer::Workspace, "GET", "/customers/resolve"),
     (Layer::Workspace, "GET", "/contacts/duplicates"),
@@ -214,9 +223,16 @@ fn routes(collection: &'static Collection) -> Vec<Route> {
         let make = if changes { post } else { get };
         routes.push(make(leak(path), handler, of.needs, leak(summary)));
     };
-    let Collection { list, show, create, update, remove, export, .. } = *collection;
+    let Collection { list, show, create, update, remove, export, import, .. } = *collection;
     add(false, base.to_owned(), PageKind::List, list, format!("Show the list of {name} as a page"));
     add(false, format!("{base}/export"), PageKind::Export, export, format!("Download {name} as a file"));
+    let of_import = format!("{base}/import/{{id}}");
+    add(false, format!("{base}/import"), PageKind::ImportFile, import, format!("Show the form to import {name}"));
+    add(true, format!("{base}/import"), PageKind::UploadFile, import, format!("Upload a file with {name} from a form"));
+    add(false, of_import.clone(), PageKind::Import, import, format!("Show an import of {name}"));
+    add(true, of_import.clone(), PageKind::ImportStep, import, format!("Check, run or delete an import of {name}"));
+    let refused = format!("{of_import}/refused.csv");
+    add(false, refused, PageKind::RefusedRows, import, format!("Download the refused rows of an import of {name}"));
     add(false, format!("{base}/new"), PageKind::New, create, format!("Show the form for new {name}"));
     add(true, format!("{base}/new"), PageKind::Create, create, format!("Create one of the {name} from a form"));
     add(false, format!("{base}/bulk"), PageKind::AskDeleteMany, remove, format!("Ask before {name} are deleted"));

@@ -5,8 +5,8 @@ use super::console_page::ConsolePage;
 use super::form;
 use super::links::record_page;
 use super::page::PageCtx;
-use super::{action_page, delete_page, detail_page, form_page, list_page};
-use crate::api::{ApiResponse, Error, InnerRequest, Request, Result, Route};
+use super::{action_page, delete_page, detail_page, form_page, import_page, list_page};
+use crate::api::{ApiResponse, BodyKind, Error, InnerRequest, Request, Result, Route};
 use crate::executors::Executor;
 use crate::pages::interrupted_form;
 
@@ -20,6 +20,14 @@ pub struct ResourcePage {
 pub enum PageKind {
     List,
     Export,
+    /// The form to upload a file.
+    ImportFile,
+    UploadFile,
+    /// The state of an import.
+    Import,
+    /// The next step of an import.
+    ImportStep,
+    RefusedRows,
     Show,
     New,
     Create,
@@ -82,6 +90,11 @@ impl ResourcePage {
         match self.kind {
             PageKind::List => collection.list,
             PageKind::Export => collection.export,
+            PageKind::ImportFile
+            | PageKind::UploadFile
+            | PageKind::Import
+            | PageKind::ImportStep
+            | PageKind::RefusedRows => collection.import,
             PageKind::Show | PageKind::Edit => collection.show,
             PageKind::New | PageKind::Create => collection.create,
             PageKind::Update => collection.update,
@@ -114,6 +127,10 @@ impl ConsolePage for ResourcePage {
     fn executor(&self) -> Executor {
         let reads = [self.collection.list, self.collection.show].into_iter().flatten();
         let own = self.route().map_or(Executor::Transaction, |route| route.handler.executor());
+        // The import itself goes on after the request.
+        if matches!(self.kind, PageKind::ImportStep | PageKind::RefusedRows) {
+            return Executor::Blocking;
+        }
         match (self.is_sent(), own) {
             (true, Executor::Transaction) => Executor::Blocking,
             (true, other) => other,
@@ -128,6 +145,8 @@ impl ConsolePage for ResourcePage {
         matches!(
             self.kind,
             PageKind::Create
+                | PageKind::UploadFile
+                | PageKind::ImportStep
                 | PageKind::Update
                 | PageKind::Delete
                 | PageKind::DeleteMany
@@ -144,6 +163,11 @@ impl ConsolePage for ResourcePage {
         match self.kind {
             PageKind::List => list_page::page(page, collection, &place),
             PageKind::Export => list_page::export(page, collection, &place),
+            PageKind::ImportFile => import_page::file(page, collection, &place),
+            PageKind::UploadFile => import_page::upload(page, collection, &place),
+            PageKind::Import => import_page::show(page, collection, &place),
+            PageKind::ImportStep => import_page::step(page, collection, &place),
+            PageKind::RefusedRows => import_page::refused(page, &place),
             PageKind::Show => detail_page::page(page, collection, &place),
             PageKind::New => form_page::new(page, collection, &place),
             PageKind::Create => form_page::create(page, collection, &place),
@@ -157,6 +181,14 @@ impl ConsolePage for ResourcePage {
             PageKind::Act(at) => action_page::act(page, collection, &place, action_at(collection, at)?),
             PageKind::AskActionMany(at) => action_page::ask_many(page, collection, &place, action_at(collection, at)?),
             PageKind::ActMany(at) => action_page::act_many(page, collection, &place, action_at(collection, at)?),
+        }
+    }
+
+    fn body(&self) -> BodyKind {
+        match (self.kind, self.is_sent()) {
+            (PageKind::UploadFile, _) => BodyKind::FormWithFile,
+            (_, true) => BodyKind::FormOrJson,
+            (_, false) => BodyKind::None,
         }
     }
 

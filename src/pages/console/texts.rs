@@ -322,6 +322,87 @@ words! {
     in_a_week(): "In a week", "Dans une semaine";
     as_a_program(): "As a program asks", "Comme le demande un programme";
 
+    import(): "Import", "Importer";
+    import_of(what): "Import {what}", "Importer\u{a0}: {what}";
+    import_step_file(): "File", "Fichier";
+    import_step_columns(): "Columns", "Colonnes";
+    import_step_trial(): "Trial", "Essai";
+    import_step_run(): "Run", "Importation";
+    import_steps(): "Steps", "Étapes";
+    import_about():
+        "A file with one record a line and the names of the columns in its first line, as spreadsheets save it in CSV, or JSON. At most 32 MiB and 250,000 records. Nothing is imported before you have seen a trial.",
+        "Un fichier avec un enregistrement par ligne et les noms des colonnes dans la première, comme les tableurs l’enregistrent en CSV, ou du JSON. Au plus 32\u{a0}Mio et 250\u{202f}000 enregistrements. Rien n’est importé avant que vous ayez vu un essai.";
+    import_file(): "CSV or JSON file", "Fichier CSV ou JSON";
+    import_upload(): "Read the file", "Lire le fichier";
+    import_recent(): "Your imports of the last 24 hours", "Vos imports des dernières 24 heures";
+    import_no_file(): "Choose a file.", "Choisissez un fichier.";
+    import_wrong_type():
+        "This is no CSV or JSON file. In a spreadsheet, save the table as CSV. At most 32 MiB and 250,000 records.",
+        "Ce n’est pas un fichier CSV ni JSON. Dans un tableur, enregistrez le tableau en CSV. Au plus 32\u{a0}Mio et 250\u{202f}000 enregistrements.";
+    import_too_large():
+        "The file is too large. At most 32 MiB and 250,000 records: split it.",
+        "Le fichier est trop grand. Au plus 32\u{a0}Mio et 250\u{202f}000 enregistrements\u{a0}: partagez-le.";
+    import_read_as(): "Read as", "Lu comme";
+    import_delimiter(): "Delimiter", "Séparateur";
+    import_tab(): "tab", "tabulation";
+    import_records(): "Records", "Enregistrements";
+    import_first_records(): "First records of the file", "Premiers enregistrements du fichier";
+    import_column(): "Column", "Colonne";
+    import_column_number(number): "Column {number}", "Colonne {number}";
+    import_example(): "Example", "Exemple";
+    import_field(): "Imported as", "Importé comme";
+    import_field_of(column): "Imported as: {column}", "Importé comme\u{a0}: {column}";
+    import_not_used(): "not used", "non utilisée";
+    import_unused(names): "Columns that are not used: {names}.", "Colonnes non utilisées\u{a0}: {names}.";
+    import_all_used(): "Every column is used.", "Toutes les colonnes sont utilisées.";
+    import_by_name(): "by its name", "par son nom";
+    import_by_label(): "by its label", "par son libellé";
+    import_by_last_time(): "as last time", "comme la dernière fois";
+    import_existing(): "Records that exist", "Enregistrements existants";
+    import_mode_create():
+        "Create a record for each row",
+        "Créer un enregistrement par ligne";
+    import_mode_upsert():
+        "Change records that exist, create the others",
+        "Modifier les enregistrements existants, créer les autres";
+    import_key(): "Found by", "Reconnus par";
+    import_check(): "Start the trial", "Lancer l’essai";
+    import_checking(): "The trial is running. Nothing is changed.", "L’essai est en cours. Rien n’est modifié.";
+    import_running(): "The import is running.", "L’importation est en cours.";
+    import_progress(done, of): "{done} of {of} records", "{done} enregistrements sur {of}";
+    import_reload(): "Show the progress", "Voir l’avancement";
+    import_trial_says(): "What the import would do", "Ce que l’importation ferait";
+    import_created(): "Created", "Créés";
+    import_changed(): "Changed", "Modifiés";
+    import_unchanged(): "Already there, unchanged", "Déjà là, inchangés";
+    import_refused(): "Refused", "Refusés";
+    import_sum(): "Records in the file", "Enregistrements du fichier";
+    import_refused_records(): "Refused records", "Enregistrements refusés";
+    import_download_refused(): "Download the refused rows", "Télécharger les lignes refusées";
+    import_line(): "Line", "Ligne";
+    import_reason(): "Reason", "Motif";
+    import_leave_out(refused, others):
+        "Leave the refused records out ({refused}) and import the others ({others})",
+        "Laisser de côté les enregistrements refusés ({refused}) et importer les autres ({others})";
+    import_all_or_none():
+        "By default all records are imported or none. Correct the refused rows in the file and upload it again, or leave them out.",
+        "Par défaut, tous les enregistrements sont importés, ou aucun. Corrigez les lignes refusées dans le fichier et envoyez-le de nouveau, ou laissez-les de côté.";
+    import_nothing_to_do(): "All records are there already.", "Tous les enregistrements sont déjà là.";
+    import_now(number): "Import {number} records", "Importer {number} enregistrements";
+    import_run(): "Import", "Importer";
+    import_change_columns(): "Change the columns", "Modifier les colonnes";
+    import_is_done(): "The import is done", "L’importation est terminée";
+    import_left_out():
+        "The refused records were left out. All others are in.",
+        "Les enregistrements refusés ont été laissés de côté. Tous les autres sont importés.";
+    import_show(): "Show what came in", "Voir ce qui a été importé";
+    import_another(): "Import another file", "Importer un autre fichier";
+    import_failed(): "Nothing was imported", "Rien n’a été importé";
+    import_interrupted():
+        "The server was restarted meanwhile. Nothing was imported. Start the trial again.",
+        "Le serveur a redémarré entre-temps. Rien n’a été importé. Relancez l’essai.";
+    import_discard(): "Delete this import", "Supprimer cet import";
+
     connect_pbx(): "Connect a PBX", "Connecter un PBX";
     connect_pbx_about():
         "While a phone rings, the PBX asks here who calls. After the call, it records it. These steps are for 3CX.",

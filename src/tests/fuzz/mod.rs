@@ -110,6 +110,10 @@ impl WatchedServer {
     fn holds(&self, ask: impl FnOnce() -> TestResponse) -> TestResponse {
         let before = self.versions();
         let answer = ask();
+        // An import goes on after its request.
+        while !self.server.instance.node.running_imports.lock().is_empty() {
+            std::thread::yield_now();
+        }
         assert!(answer.status.as_u16() < 500, "{answer:?}");
         // The first step of a login with a second factor is 401, and stores its challenge.
         let is_challenge = answer.text.contains("second_factor_required");

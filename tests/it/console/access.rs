@@ -20,6 +20,7 @@ fn pages(office: &Office) -> Vec<String> {
         "/ui/contacts?filter%5Bfirst_name%5D=nobody",
         "/ui/contacts/new",
         "/ui/contacts/duplicates",
+        "/ui/contacts/import",
         "/ui/customers",
         "/ui/phone-calls",
         "/ui/search?q=lefevre",
