@@ -12,6 +12,8 @@ use crate::config::Config;
 use crate::tenancy::{PendingDeliveries, RingingCalls, StreamSignals};
 
 pub struct NodeState {
+    /// Names this process, among those that have had the same files open.
+    pub process: Uuid,
     pub throttle: Throttle,
     pub key_uses: KeyUses,
     pub host_names: HostNames,
@@ -27,6 +29,7 @@ pub struct NodeState {
 impl NodeState {
     pub fn new(config: &Config) -> Self {
         Self {
+            process: Uuid::now_v7(),
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
             key_uses: KeyUses::default(),
             host_names: HostNames::default(),

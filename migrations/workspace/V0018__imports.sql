@@ -17,6 +17,7 @@ CREATE TABLE imports (
     mode TEXT NOT NULL,
     key TEXT,
     state TEXT NOT NULL,
+    process TEXT,
     created INTEGER,
     changed INTEGER,
     unchanged INTEGER,

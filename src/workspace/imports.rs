@@ -255,6 +255,8 @@ struct StoredImport {
     mode: Mode,
     key: Option<String>,
     state: State,
+    /// The process that has begun the last check or run.
+    process: Option<String>,
     counts: Option<ImportResult>,
     refused: Vec<RefusedRecord>,
     refused_left_out: bool,
@@ -317,6 +319,7 @@ fn upload(ctx: &BlockingCtx<'_>, Query(query): Query<UploadQuery>, file: RowsFil
         mode,
         key: None,
         state: State::UPLOADED,
+        process: None,
         counts: None,
         refused: Vec::new(),
         refused_left_out: false,
@@ -518,7 +521,7 @@ fn to_json(value: &impl Serialize) -> Result<String> {
 }
 
 const COLUMNS: &str = "id, resource, customer_id, file, name, format, bytes, encoding, delimiter, records, columns, sample,
-    mode, key, state, created, changed, unchanged, refused, refused_records, refused_left_out, problem, created_at, ran_at";
+    mode, key, state, created, changed, unchanged, refused, refused_records, refused_left_out, problem, created_at, ran_at, process";
 
 impl StoredImport {
     /// The import with this id, if the caller has uploaded it in the last day.
@@ -600,6 +603,7 @@ impl StoredImport {
             problem: row.get(21)?,
             created_at: row.get(22)?,
             ran_at: row.get(23)?,
+            process: row.get(24)?,
         })
     }
 
@@ -635,6 +639,14 @@ impl StoredImport {
         self.save_state(db, State::UPLOADED)
     }
 
+    /// Saves that this process begins a check or a run.
+    fn save_begin(&self, db: &Connection, state: State, process: Uuid) -> Result<()> {
+        self.save_state(db, state)?;
+        let sql = "UPDATE imports SET process = ?2 WHERE id = ?1";
+        db.prepare_cached(sql)?.execute(params![self.id, process.to_string()])?;
+        Ok(())
+    }
+
     /// Saves a state without a result.
     fn save_state(&self, db: &Connection, state: State) -> Result<()> {
         let sql = "UPDATE imports SET state = ?2, created = NULL, changed = NULL, unchanged = NULL, refused = NULL,
@@ -653,14 +665,21 @@ impl StoredImport {
         }
     }
 
-    /// The state, and the row that a check or a run is at. A row that says that it runs, while nothing does, was interrupted
-    /// by a restart.
+    /// The state, and the row that a check or a run is at. A row that says that it runs, in a process that has ended, was
+    /// interrupted.
     fn state_now(&self, request: &Request) -> Result<(State, Option<usize>)> {
-        let running = request.instance.node.running_imports.lock();
+        let node = &request.instance.node;
+        let running = node.running_imports.lock();
         let at = running.get(&(request.workspace()?.id(), self.id)).map(|at| at.load(Ordering::Relaxed));
         let says_so = [State::CHECKING, State::RUNNING].contains(&self.state);
+        let is_of_this_process = self.process.as_ref().is_some_and(|process| *process == node.process.to_string());
         Ok(match at {
-            None if says_so => (State::INTERRUPTED, None),
+            None if says_so && !is_of_this_process => (State::INTERRUPTED, None),
+            // The result is saved just before the work ends.
+            Some(at) if !says_so => {
+                (if self.state == State::DONE { State::RUNNING } else { State::CHECKING }, Some(at))
+            }
+            // The work may have ended after the row was read.
             at => (self.state, at),
         })
     }

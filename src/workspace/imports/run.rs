@@ -6,6 +6,7 @@
 
 use std::fs::File as Handle;
 use std::io::{BufWriter, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,6 +23,7 @@ use crate::api::{
 };
 use crate::executors::Executor;
 use crate::instance::Instance;
+use crate::storage::Fault;
 use crate::tenancy::{Lease, kept_uploads};
 use crate::values::Timestamp;
 
@@ -79,11 +81,11 @@ pub fn begin(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<()> {
     let running = RunningImport::begin(instance, lease.id(), id)?;
     let (principal, now) = (ctx.principal()?, ctx.now);
     let state = if step == Step::Check { State::CHECKING } else { State::RUNNING };
-    let caller = principal.clone();
+    let (caller, process) = (principal.clone(), instance.node.process);
     let import = ctx.request.file().write(move |db| {
         let import = StoredImport::find_own(db, &caller, now, id)?;
         import.check_step(&caller, step)?;
-        import.save_state(db, state)?;
+        import.save_begin(db, state, process)?;
         Ok::<_, Error>(import)
     })?;
     let work = ImportWork {
@@ -153,7 +155,8 @@ impl ImportWork {
     fn run(self) {
         let Self { import, path, refused_path, importer, lease, step, running, now } = self;
         let report = Arc::new(Mutex::new(Report::new(refused_path.clone())));
-        let done = import_file(&import, &path, importer, &lease, step, &running, now, &report);
+        let work = || import_file(&import, &path, importer, &lease, step, &running, now, &report);
+        let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into()));
         let ended = match done {
             // The run has written its state together with its rows.
             Ok(_) if step != Step::Check => kept_uploads::delete(&path).map_err(Error::from),
