@@ -212,6 +212,5 @@
     input.form.ondragover = (event) => event.preventDefault();
     input.form.ondrop = (event) => { event.preventDefault(); input.files = event.dataTransfer.files; };
   }
-  const live = one("[data-live]");
-  if (live) setInterval(() => location.reload(), 1500);
+  if (one("[data-live]")) setTimeout(() => location.reload(), 1500);
 })();

@@ -29,7 +29,7 @@ use super::media_type::{BodyKind, Format, MediaType};
 use super::openapi::Operation;
 use super::request::Request;
 use super::response::{ApiResponse, IntoResponse, json as json_response};
-use crate::storage::{Fault, File};
+use crate::storage::{self, Fault, File};
 use crate::tenancy::ChangeRecorder;
 use crate::tenancy::locale_settings::WorkspaceLocale;
 use crate::values::{Flag, integer};
@@ -241,7 +241,7 @@ impl Importer {
             follower.row(row.number);
             let fields = row.fields.clone().map(|fields| rows.without_nulls(fields));
             let write = || self.write_row::<T>(db, &there, &reading, fields.map_err(Error::invalid)?);
-            match if self.leaves_out { apart(db, write) } else { write() } {
+            match if self.leaves_out { storage::apart(db, is_of_row, write) } else { write() } {
                 Ok(WrittenRow::Created) => counts.created += 1,
                 Ok(WrittenRow::Changed) => counts.changed += 1,
                 Ok(WrittenRow::Unchanged) => counts.unchanged += 1,
@@ -334,23 +334,6 @@ impl Importer {
 /// Whether an error is about the row alone.
 fn is_of_row(error: &Error) -> bool {
     matches!(error, Error::Invalid(_) | Error::Rejected { .. })
-}
-
-/// Writes a row so that nothing of it remains if it is refused.
-fn apart<T>(db: &Connection, write: impl FnOnce() -> Result<T>) -> Result<T> {
-    let run = |sql: &str| db.prepare_cached(sql)?.execute([]).map(|_| ());
-    run("SAVEPOINT import_row")?;
-    let written = write();
-    match &written {
-        Ok(_) => run("RELEASE import_row")?,
-        Err(error) if is_of_row(error) => {
-            run("ROLLBACK TO import_row")?;
-            run("RELEASE import_row")?;
-        }
-        // The whole transaction is rolled back.
-        Err(_) => {}
-    }
-    written
 }
 
 fn update_permission<T: Editable>() -> String {

@@ -33,7 +33,7 @@ pub(crate) use record::record;
 pub use record::{Stored, uuid_column};
 pub use share::Share;
 pub use snapshot::{Contents, companion_path, contents, copy, snapshot};
-pub use sqlite_connection::{open_reader, open_writer, transaction};
+pub use sqlite_connection::{apart, open_reader, open_writer, transaction};
 pub use storage_metrics::StorageMetrics;
 pub use threads::{DATABASE_THREADS, STACK, Supervisor, Threads};
 

@@ -121,6 +121,27 @@ pub fn transaction<T, E: From<rusqlite::Error>>(
     Ok(done)
 }
 
+/// Runs a part of a transaction. If it fails with an error that `is_undone` accepts, nothing of the part remains and the
+/// transaction may go on. After any other error it may not.
+pub fn apart<T, E: From<rusqlite::Error>>(
+    db: &Connection,
+    is_undone: impl FnOnce(&E) -> bool,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    let execute = |sql: &str| db.prepare_cached(sql)?.execute([]).map(|_| ());
+    execute("SAVEPOINT part")?;
+    let done = work();
+    match &done {
+        Ok(_) => execute("RELEASE part")?,
+        Err(error) if is_undone(error) => {
+            execute("ROLLBACK TO part")?;
+            execute("RELEASE part")?;
+        }
+        Err(_) => {}
+    }
+    done
+}
+
 /// Checkpoints and truncates the WAL without waiting for readers. Waiting would block writers, and a program that
 /// replicates the file reads forever.
 pub(super) fn truncate_wal(db: &Connection) -> rusqlite::Result<()> {

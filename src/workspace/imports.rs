@@ -138,7 +138,7 @@ struct RunOptions {
 
 /// An import.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct Import {
+pub struct ImportDetails {
     /// Id of the import.
     id: i64,
     /// Name of the imported resource.
@@ -218,7 +218,7 @@ struct ImportResult {
 
 /// An import in the list.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ListedImport {
+pub struct ImportSummary {
     /// Id of the import.
     id: i64,
     /// Name of the imported resource.
@@ -265,10 +265,10 @@ struct StoredImport {
     ran_at: Option<Timestamp>,
 }
 
-fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<ListedImport>>> {
+fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<ImportSummary>>> {
     let own = StoredImport::all(ctx.db, ctx.principal()?, ctx.now)?;
     let listed = own.into_iter().map(|import| {
-        Ok(ListedImport {
+        Ok(ImportSummary {
             id: import.id,
             state: import.state_now(ctx.request)?.0,
             customer_account: account(ctx.db, import.customer_id)?,
@@ -281,11 +281,11 @@ fn list(ctx: &mut Ctx<'_>) -> Result<Ok200<Vec<ListedImport>>> {
     listed.collect::<Result<_>>().map(Ok200)
 }
 
-fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<Import>> {
+fn show(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Ok200<ImportDetails>> {
     StoredImport::find(ctx, id)?.shown(ctx).map(Ok200)
 }
 
-fn upload(ctx: &BlockingCtx<'_>, Query(query): Query<UploadQuery>, file: RowsFile) -> Result<Saved<Import>> {
+fn upload(ctx: &BlockingCtx<'_>, Query(query): Query<UploadQuery>, file: RowsFile) -> Result<Saved<ImportDetails>> {
     let (resource, files) = importable(&query.resource)?;
     let principal = ctx.principal()?;
     check_permission(principal, files, Mode::CREATE)?;
@@ -344,7 +344,7 @@ fn upload(ctx: &BlockingCtx<'_>, Query(query): Query<UploadQuery>, file: RowsFil
     }
 }
 
-fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ImportPlan>) -> Result<Saved<Import>> {
+fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ImportPlan>) -> Result<Saved<ImportDetails>> {
     let import = StoredImport::find(ctx, id)?;
     import.require_idle(ctx.request)?;
     if import.state == State::DONE {
@@ -376,15 +376,15 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ImportPlan>) -> Result
     StoredImport::find(ctx, id)?.shown(ctx).map(Saved)
 }
 
-fn check(ctx: &BlockingCtx<'_>, Id(id): Id) -> Result<Accepted<Import>> {
+fn check(ctx: &BlockingCtx<'_>, Id(id): Id) -> Result<Accepted<ImportDetails>> {
     start(ctx, id, Step::Check)
 }
 
-fn run(ctx: &BlockingCtx<'_>, Id(id): Id, Json(options): Json<RunOptions>) -> Result<Accepted<Import>> {
+fn run(ctx: &BlockingCtx<'_>, Id(id): Id, Json(options): Json<RunOptions>) -> Result<Accepted<ImportDetails>> {
     start(ctx, id, Step::Run { leaves_out: options.leave_out_refused })
 }
 
-fn start(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<Accepted<Import>> {
+fn start(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<Accepted<ImportDetails>> {
     ctx.read(move |ctx| StoredImport::find(ctx, id))?;
     run::begin(ctx, id, step)?;
     ctx.read(move |ctx| StoredImport::find(ctx, id)?.shown(ctx)).map(Accepted)
@@ -700,12 +700,12 @@ impl StoredImport {
         Ok(self.path(ctx)?.with_extension("refused.csv"))
     }
 
-    fn shown(self, ctx: &Ctx<'_>) -> Result<Import> {
+    fn shown(self, ctx: &Ctx<'_>) -> Result<ImportDetails> {
         let (state, at) = self.state_now(ctx.request)?;
         let (_, files) = importable(&self.resource)?;
         let is_read = [State::CHECKED, State::DONE, State::FAILED].contains(&state);
         let done = at.map_or(if is_read { self.records } else { 0 }, |at| i64::try_from(at).unwrap_or(self.records));
-        Ok(Import {
+        Ok(ImportDetails {
             id: self.id,
             customer_account: account(ctx.db, self.customer_id)?,
             resource: self.resource,

@@ -108,7 +108,7 @@ fn show_file(
         href: format!("{start}/{}", plain(&import["id"])),
         name: import["file"].as_str().map_or_else(|| format!("#{}", plain(&import["id"])), str::to_owned),
         records: display::count(words, import["records"].as_i64().unwrap_or_default()),
-        state: super::texts::choice_label(words, "import_state", &plain(&import["state"])),
+        state: super::texts::choice_label(words, "state", &plain(&import["state"])),
         when: display::moment(words, &zone, &plain(&import["created_at"])),
     });
     let view = ImportView::File { recent: recent.collect() };
@@ -185,7 +185,12 @@ fn show_import(
         "failed" if !wants_columns && problems.is_empty() => {
             let view = ResultView { heading: words.import_failed(), ..trial(page, collection, import) };
             let problem = plain(&import["problem"]);
-            let view = ResultView { sentence: Some(words.sentence(&problem)), run: None, leave_out: None, ..view };
+            let view = ResultView {
+                sentence: Some(sentence(words, collection, &problem)),
+                run: None,
+                leave_out: None,
+                ..view
+            };
             (2, StatusCode::OK, ImportView::Trial(Box::new(view)))
         }
         _ => columns(!problems.is_empty()),
@@ -406,7 +411,7 @@ fn result(page: &PageCtx<'_>, collection: &Collection, import: &Value) -> Result
                 None => problem["field"].as_str().map(|field| label(words, collection, field)).unwrap_or_default(),
             },
             value: plain(&problem["value"]),
-            sentence: words.sentence(&plain(&problem["sentence"])),
+            sentence: sentence(words, collection, &plain(&problem["sentence"])),
         })
     };
     let records = import["refused"].as_array().cloned().unwrap_or_default();
@@ -458,9 +463,8 @@ fn done(page: &PageCtx<'_>, collection: &Collection, place: &Place, import: &Val
     }
 }
 
-impl Translations {
-    /// A sentence of the API for people.
-    fn sentence(self, sentence: &str) -> String {
-        self.problems(&Error::invalid(sentence)).join(" ")
-    }
+/// A sentence of the API about a record, for people.
+fn sentence(words: Translations, collection: &Collection, sentence: &str) -> String {
+    let label = |named: &str| collection.label_of(&named.replace(' ', "_")).map(|label| words.label(label));
+    words.labelled_problems(&Error::invalid(sentence), &label).join(" ")
 }

@@ -17,9 +17,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ImportResult, Mode, State, StoredImport, importable, to_json};
+use super::{ImportColumn, ImportResult, Mode, State, StoredImport, importable, to_json};
 use crate::api::{
     BlockingCtx, Error, FileRow, ImportCounts, ImportFollower, ImportMode, ImportRows, Importer, LONGEST, Result,
+    rewrite_cell,
 };
 use crate::executors::Executor;
 use crate::instance::Instance;
@@ -90,6 +91,7 @@ pub fn begin(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<()> {
     })?;
     let work = ImportWork {
         path: import.path(ctx)?,
+        report: Arc::new(Mutex::new(Report::new(import.refused_path(ctx)?))),
         refused_path: import.refused_path(ctx)?,
         importer: Importer {
             recorder: ctx.recorder()?,
@@ -147,24 +149,56 @@ struct ImportWork {
     importer: Importer,
     lease: Lease,
     step: Step,
-    running: RunningImport,
     now: Timestamp,
+    report: Arc<Mutex<Report>>,
+    /// Dropped after the result is saved.
+    running: RunningImport,
 }
 
 impl ImportWork {
     fn run(self) {
-        let Self { import, path, refused_path, importer, lease, step, running, now } = self;
-        let report = Arc::new(Mutex::new(Report::new(refused_path.clone())));
-        let work = || import_file(&import, &path, importer, &lease, step, &running, now, &report);
-        let done = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into()));
-        let ended = match done {
-            // The run has written its state together with its rows.
-            Ok(_) if step != Step::Check => kept_uploads::delete(&path).map_err(Error::from),
+        let done = catch_unwind(AssertUnwindSafe(|| self.import_file()));
+        let done = done.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into()));
+        if let Err(error) = self.save(done) {
+            tracing::error!(%error, import = self.import.id, "the result of an import was not saved");
+        }
+        let has_refused = !self.report.lock().listed.is_empty();
+        if !has_refused && let Err(error) = kept_uploads::delete(&self.refused_path) {
+            tracing::warn!(%error, import = self.import.id, "an empty file was not deleted");
+        }
+    }
+
+    fn import_file(&self) -> Result<ImportCounts> {
+        let import = &self.import;
+        let gone =
+            |_| Error::rejected("import_expired", "The file of this import is no longer there. Upload it again.");
+        let text = std::fs::read(&self.path).map_err(gone)?;
+        let (_, files) = importable(&import.resource)?;
+        let named = |name: &str| import.columns.iter().any(|column| column.name == name);
+        let text = files.text(text.into(), import.format, &named)?;
+        let known = files.fields();
+        let field =
+            |column: &ImportColumn| known.iter().find(|field| Some(&field.name) == column.field.as_ref()).cloned();
+        let rows = text.into_rows(import.columns.iter().map(field).collect());
+        let follower = Follower {
+            import: import.clone(),
+            now: self.now,
+            at: Arc::clone(&self.running.at),
+            report: Arc::clone(&self.report),
+        };
+        let counts = files.import(self.importer.clone(), self.lease.file(), rows, LONGEST, Box::new(follower))?;
+        self.report.lock().finish()?;
+        Ok(counts)
+    }
+
+    /// Saves the result. A run has saved its own together with its rows, and needs its file no more.
+    fn save(&self, done: Result<ImportCounts>) -> Result<()> {
+        let (import, listed) = (self.import.clone(), self.report.lock().listed.clone());
+        match done {
+            Ok(_) if self.step != Step::Check => Ok(kept_uploads::delete(&self.path)?),
             Ok(counts) => {
-                let (import, report) = (import.clone(), Arc::clone(&report));
-                lease
-                    .file()
-                    .write(move |db| save_result(db, &import, State::CHECKED, &counts, &report.lock().listed, None))
+                let save = move |db: &Connection| save_result(db, &import, State::CHECKED, &counts, &listed, None);
+                self.lease.file().write(save)
             }
             Err(error) => {
                 if error.status().is_server_error() {
@@ -174,48 +208,10 @@ impl ImportWork {
                     Error::InvalidRows { count, .. } => format!("{count} records were refused. Nothing was imported."),
                     error => error.messages().join(" "),
                 };
-                let (import, report) = (import.clone(), Arc::clone(&report));
-                lease.file().write(move |db| save_failure(db, &import, &report.lock().listed, &problem))
+                self.lease.file().write(move |db| save_failure(db, &import, &listed, &problem))
             }
-        };
-        if let Err(error) = ended {
-            tracing::error!(%error, import = import.id, "the result of an import was not saved");
         }
-        if report.lock().listed.is_empty()
-            && let Err(error) = kept_uploads::delete(&refused_path)
-        {
-            tracing::warn!(%error, import = import.id, "an empty file was not deleted");
-        }
-        // The state is saved before the import counts as ended.
-        drop(running);
     }
-}
-
-#[allow(clippy::too_many_arguments, reason = "the parts of the work")]
-fn import_file(
-    import: &StoredImport,
-    path: &PathBuf,
-    importer: Importer,
-    lease: &Lease,
-    step: Step,
-    running: &RunningImport,
-    now: Timestamp,
-    report: &Arc<Mutex<Report>>,
-) -> Result<ImportCounts> {
-    let gone = |_| Error::rejected("import_expired", "The file of this import is no longer there. Upload it again.");
-    let text = std::fs::read(path).map_err(gone)?;
-    let (_, files) = importable(&import.resource)?;
-    let named = |name: &str| import.columns.iter().any(|column| column.name == name);
-    let text = files.text(text.into(), import.format, &named)?;
-    let known = files.fields();
-    let field =
-        |column: &super::ImportColumn| known.iter().find(|field| Some(&field.name) == column.field.as_ref()).cloned();
-    let rows = text.into_rows(import.columns.iter().map(field).collect());
-    let follower =
-        Follower { import: import.clone(), step, now, at: Arc::clone(&running.at), report: Arc::clone(report) };
-    let counts = files.import(importer, lease.file(), rows, LONGEST, Box::new(follower))?;
-    report.lock().finish()?;
-    Ok(counts)
 }
 
 fn save_result(
@@ -258,7 +254,6 @@ impl From<&ImportCounts> for ImportResult {
 /// Follows the import: its progress, and the refused rows.
 struct Follower {
     import: StoredImport,
-    step: Step,
     now: Timestamp,
     at: Arc<AtomicUsize>,
     report: Arc<Mutex<Report>>,
@@ -279,7 +274,6 @@ impl ImportFollower for Follower {
     }
 
     fn finished(&mut self, db: &Connection, counts: &ImportCounts) -> Result<()> {
-        debug_assert!(self.step != Step::Check, "a check is rolled back");
         save_result(db, &self.import, State::DONE, counts, &self.report.lock().listed, Some(self.now))
     }
 }
@@ -288,12 +282,14 @@ impl ImportFollower for Follower {
 struct Report {
     path: PathBuf,
     file: Option<csv::Writer<BufWriter<Handle>>>,
+    /// Whether each column is in the file. A file of refused rows that is refused again keeps one column of reasons.
+    is_kept: Vec<bool>,
     listed: Vec<RefusedRecord>,
 }
 
 impl Report {
     fn new(path: PathBuf) -> Self {
-        Self { path, file: None, listed: Vec::new() }
+        Self { path, file: None, is_kept: Vec::new(), listed: Vec::new() }
     }
 
     fn begin(&mut self) -> Result<()> {
@@ -306,42 +302,39 @@ impl Report {
         if self.listed.len() < MOST_LISTED {
             self.listed.push(refused_record(rows, row, why));
         }
-        // A file of refused rows that is refused again keeps one column of reasons.
-        let reasons: Vec<bool> = rows.columns().iter().map(|column| column.name == REASON).collect();
-        let is_kept = |(at, _): &(usize, String)| !reasons.get(*at).copied().unwrap_or(false);
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let mut text = BufWriter::new(Handle::create(&self.path).map_err(unwritable)?);
-                // Spreadsheets read the file as UTF-8 only if it begins with the mark.
-                text.write_all("\u{feff}".as_bytes()).map_err(unwritable)?;
-                let delimiter = rows.delimiter().and_then(|delimiter| u8::try_from(delimiter).ok()).unwrap_or(b',');
-                let mut builder = csv::WriterBuilder::new();
-                builder.delimiter(delimiter).flexible(true).terminator(csv::Terminator::CRLF);
-                let file = self.file.insert(builder.from_writer(text));
-                let names = rows.columns().iter().map(|column| column.name.clone()).enumerate().filter(is_kept);
-                let names = names.map(|(_, name)| csv_name(&name)).chain([REASON.to_owned()]);
-                file.write_record(names).map_err(unwritable)?;
-                file
-            }
-        };
-        let columns = rows.columns().len();
         let mut cells = row.source.cells(rows.columns());
-        cells.resize(cells.len().max(columns), String::new());
-        let more = cells.split_off(columns);
-        let cells = cells.into_iter().enumerate().filter(is_kept).map(|(_, cell)| cell);
-        let reason = csv_name(&why.messages().join(" "));
+        cells.resize(cells.len().max(rows.columns().len()), String::new());
+        // Cells beyond the last column stand behind the reason.
+        let more = cells.split_off(rows.columns().len());
+        let reason = rewrite_cell(&why.messages().join(" "));
+        self.open(rows)?;
+        let Self { file: Some(file), is_kept, .. } = self else { return Ok(()) };
+        let cells = cells.into_iter().zip(is_kept).filter(|(_, is)| **is).map(|(cell, _)| cell);
         file.write_record(cells.chain([reason]).chain(more)).map_err(unwritable)
+    }
+
+    /// Creates the file with its first line, if it is not there yet.
+    fn open(&mut self, rows: &ImportRows) -> Result<()> {
+        if self.file.is_none() {
+            let mut text = BufWriter::new(Handle::create(&self.path).map_err(unwritable)?);
+            // Spreadsheets read the file as UTF-8 only if it begins with the mark.
+            text.write_all("\u{feff}".as_bytes()).map_err(unwritable)?;
+            let delimiter = rows.delimiter().and_then(|delimiter| u8::try_from(delimiter).ok()).unwrap_or(b',');
+            let mut builder = csv::WriterBuilder::new();
+            builder.delimiter(delimiter).flexible(true).terminator(csv::Terminator::CRLF);
+            let mut file = builder.from_writer(text);
+            self.is_kept = rows.columns().iter().map(|column| column.name != REASON).collect();
+            let names = rows.columns().iter().zip(&self.is_kept).filter(|(_, is)| **is);
+            let names = names.map(|(column, _)| rewrite_cell(&column.name)).chain([REASON.to_owned()]);
+            file.write_record(names).map_err(unwritable)?;
+            self.file = Some(file);
+        }
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<()> {
         self.file.as_mut().map_or(Ok(()), |file| file.flush().map_err(unwritable))
     }
-}
-
-/// Text of ours or of the file in a cell that a spreadsheet does not run.
-fn csv_name(text: &str) -> String {
-    crate::api::rewrite_cell(text)
 }
 
 fn unwritable(error: impl std::fmt::Display) -> Error {

@@ -30,7 +30,7 @@ fn a_french_file_is_imported_in_four_steps() {
         lead.sees("Windows-1252");
         lead.sees("Orléans");
         lead.sees("par son libellé");
-        lead.sees("Colonnes non utilisées : Remarque interne.");
+        lead.sees("Colonnes non utilisées\u{a0}: Remarque interne.");
         let chosen = |at: u32| format!("document.querySelectorAll('select[name=field]')[{at}].value");
         assert_eq!([0, 1, 3].map(|at| lead.browser.look(&chosen(at))), [json!("name"), json!("phone"), json!("")]);
         lead.choose("main .send button");
@@ -48,7 +48,7 @@ fn a_french_file_is_imported_in_four_steps() {
         wait(&mut lead, "updated_at");
         lead.sees("Les enregistrements refusés ont été laissés de côté.");
         assert_eq!(office.count("/customers"), before + 2);
-        lead.choose("main p.line a.button");
+        lead.choose("main .send a.button");
         lead.sees("Café Zoé");
         lead.sees("Pâtisserie Noël");
         let made = office.record("/customers?filter[phone]=0142000001");
