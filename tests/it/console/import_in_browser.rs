@@ -61,7 +61,7 @@ fn a_french_file_is_imported_in_four_steps() {
 fn wait(lead: &mut Person, shown: &str) {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
-        if lead.browser.look(&format!("document.querySelector('main').innerHTML.includes(\"{shown}\")")) == true {
+        if lead.browser.look(&format!("!!document.body && document.body.innerHTML.includes(\"{shown}\")")) == true {
             return;
         }
         if lead.hands == Hands::MouseWithoutScripts && lead.browser.look("!!document.querySelector('progress')") == true
