@@ -1258,6 +1258,7 @@ const VERBS: &[&str] = &[
     "Ask",
     "Cancel",
     "Change",
+    "Check",
     "Choose",
     "Complete",
     "Create",
@@ -1300,6 +1301,7 @@ const VERBS: &[&str] = &[
     "Summarize",
     "Transfer",
     "Undo",
+    "Upload",
     "Verify",
 ];
 

@@ -20,8 +20,9 @@ fn a_french_file_is_imported_in_four_steps() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("clients.csv");
     fs::write(&file, FRENCH).unwrap();
-    for (language, hands) in [("fr", Hands::Mouse), ("fr", Hands::MouseWithoutScripts)] {
-        let Some(mut lead) = Person::at(&office, hands, language) else { return };
+    // The second time the columns have the fields of the first time.
+    for (hands, why) in [(Hands::Mouse, "par son libellé"), (Hands::MouseWithoutScripts, "comme la dernière fois")] {
+        let Some(mut lead) = Person::at(&office, hands, "fr") else { return };
         let before = office.count("/customers");
         lead.browser.go(&office.url("/ui/customers"));
         lead.choose("a[href$='/import']");
@@ -29,7 +30,7 @@ fn a_french_file_is_imported_in_four_steps() {
         lead.choose("main form button");
         lead.sees("Windows-1252");
         lead.sees("Orléans");
-        lead.sees("par son libellé");
+        lead.sees(why);
         lead.sees("Colonnes non utilisées\u{a0}: Remarque interne.");
         let chosen = |at: u32| format!("document.querySelectorAll('select[name=field]')[{at}].value");
         assert_eq!([0, 1, 3].map(|at| lead.browser.look(&chosen(at))), [json!("name"), json!("phone"), json!("")]);
@@ -48,7 +49,7 @@ fn a_french_file_is_imported_in_four_steps() {
         wait(&mut lead, "updated_at");
         lead.sees("Les enregistrements refusés ont été laissés de côté.");
         assert_eq!(office.count("/customers"), before + 2);
-        lead.choose("main .send a.button");
+        lead.choose("a[href*=updated_at]");
         lead.sees("Café Zoé");
         lead.sees("Pâtisserie Noël");
         let made = office.record("/customers?filter[phone]=0142000001");
