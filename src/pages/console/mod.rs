@@ -230,7 +230,13 @@ fn routes(collection: &'static Collection) -> Vec<Route> {
     add(false, format!("{base}/import"), PageKind::ImportFile, import, format!("Show the form to import {name}"));
     add(true, format!("{base}/import"), PageKind::UploadFile, import, format!("Upload a file with {name} from a form"));
     add(false, of_import.clone(), PageKind::Import, import, format!("Show an import of {name}"));
-    add(true, of_import.clone(), PageKind::ImportStep, import, format!("Check, run or delete an import of {name}"));
+    add(
+        true,
+        of_import.clone(),
+        PageKind::ImportStep,
+        import,
+        format!("Run a step of an import of {name}, or delete it"),
+    );
     let refused = format!("{of_import}/refused.csv");
     add(false, refused, PageKind::RefusedRows, import, format!("Download the refused rows of an import of {name}"));
     add(false, format!("{base}/new"), PageKind::New, create, format!("Show the form for new {name}"));
