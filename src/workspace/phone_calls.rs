@@ -15,7 +15,7 @@ use crate::api::crud::{create, export, import, list, remove, show, update};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::field::{Field, labelled};
 use crate::api::resource::{MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, action};
-use crate::api::resource_view::{ChartView, ResourceView, Shortcut, Widget, group, label, quick_filter};
+use crate::api::resource_view::{ChartView, ResourceView, Shortcut, Widget, group, label, list_link, quick_filter};
 use crate::api::{CallerScope, Error, Given, Needs, Result, Route, delete, get, long_running, placed, post, put, run};
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::phones::PhoneText;
@@ -104,6 +104,7 @@ const VIEW: ResourceView = ResourceView {
             only_if: &[("direction", "outbound"), ("contact_id", "")],
         },
     ],
+    list_links: &[list_link("Calls now", "Appels en cours", "/ui/phone-calls/now", "contact.view")],
     purpose: label(
         "The journal of calls. Your phone system fills it when it is connected.",
         "Le journal des appels. Votre standard le remplit dès qu’il est connecté.",

@@ -5,8 +5,8 @@ mod calls_pop_up;
 mod console_keys;
 mod console_tasks;
 mod forms_in_browser;
-mod merging_in_browser;
 mod import_in_browser;
+mod merging_in_browser;
 mod screenshots;
 
 use serde_json::{Value, json};
