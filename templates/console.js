@@ -212,5 +212,5 @@
     input.form.ondragover = (event) => event.preventDefault();
     input.form.ondrop = (event) => { event.preventDefault(); input.files = event.dataTransfer.files; };
   }
-  if (one("[data-live]")) setTimeout(() => location.reload(), 1500);
+  if (one("[data-progress]")) setTimeout(() => location.reload(), 1500);
 })();

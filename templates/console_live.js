@@ -4,7 +4,7 @@
   const french = document.documentElement.lang === "fr";
   const say = (english, other) => (french ? other : english);
   const prefix = location.pathname.split("/ui")[0];
-  const main = document.querySelector("main[data-live]");
+  const main = document.querySelector("main[data-stream]");
   if (!main) return;
   const channel = new BroadcastChannel("cx-events" + prefix);
   const LONGEST_HIDDEN = 600000;

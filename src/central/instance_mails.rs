@@ -29,8 +29,8 @@ const FIELDS: &[Field] = &[
 ];
 
 const VIEW: ResourceView = ResourceView {
-    title: &["subject"],
-    columns: &["subject", "recipient", "status", "tries", "due_at", "last_error"],
+    title: &["recipient"],
+    columns: &["recipient", "subject", "status", "tries", "due_at", "last_error"],
     groups: &[group(
         "Mail",
         "Mail",

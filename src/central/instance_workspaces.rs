@@ -36,12 +36,8 @@ const FIELDS: &[Field] = &[
 const VIEW: ResourceView = ResourceView {
     title: &["name"],
     columns: &["name", "subdomain", "status", "owner_email", "created_at", "trashed_at"],
-    groups: &[group(
-        "Workspace",
-        "Espace de travail",
-        &["name", "subdomain", "status", "owner_id", "owner_email", "trashed_at"],
-    )],
-    widgets: &[("owner_email", Widget::Email), ("owner_id", Widget::Link("/accounts"))],
+    groups: &[group("Workspace", "Espace de travail", &["name", "subdomain", "status", "owner_email", "trashed_at"])],
+    widgets: &[("owner_email", Widget::Email), ("owner_id", Widget::Hidden)],
     quick_filters: &[
         quick_filter("Suspended", "Suspendus", "filter[status]=suspended"),
         quick_filter("In the trash", "À la corbeille", "filter[status]=trashed"),

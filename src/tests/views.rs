@@ -348,8 +348,7 @@ fn every_resource_with_a_list_has_a_view_and_every_other_action_a_button() {
     for (_, resource) in resources() {
         let list = collection(resource).filter(|path| !path.contains("second-factor") && *path != "/whoami");
         let is_list = list.is_some_and(|path| !["/settings", "/instance"].contains(&path))
-            && resource.name != "OAuth"
-            && resource.name != "Imports";
+            && !["OAuth", "Imports", "Events"].contains(&resource.name);
         let is_lookup =
             (resource.name.ends_with("look-up") || resource.name == "Search") && resource.view.columns.is_empty();
         let is_one_file = resource.name == "Workspace files";

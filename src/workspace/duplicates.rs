@@ -17,7 +17,7 @@ use crate::tenancy::journal::Recorded;
 use crate::values::{Flag, RowId, Text, choice};
 
 choice! {
-    /// What the records of a pair have in common. `phone`: a phone number in E.164. `email`: an email address. `name`: the
+    /// The value that the records of a pair share. `phone`: a phone number in E.164. `email`: an email address. `name`: the
     /// name, of contacts also the company, without regard to case and accents.
     Reason { PHONE = "phone", EMAIL = "email", NAME = "name" }
 }
@@ -154,7 +154,7 @@ pub struct DuplicatePair<T> {
     a: T,
     /// The newer record.
     b: T,
-    /// What they have in common, the surest first. Empty in the list of dismissed pairs.
+    /// Reasons why the records may be the same, the surest first. Empty in the list of dismissed pairs.
     reasons: Vec<Reason>,
     /// Number of records that have the value in common, up to 50.
     #[schemars(range(min = 2, max = 50))]

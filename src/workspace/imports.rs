@@ -411,6 +411,12 @@ fn remove(ctx: &BlockingCtx<'_>, Id(id): Id) -> Result<Done> {
     Ok(Done)
 }
 
+/// Moves the imports of one customer to another.
+pub fn move_all(db: &Connection, from: i64, to: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE imports SET customer_id = ?2 WHERE customer_id = ?1")?.execute((from, to))?;
+    Ok(())
+}
+
 fn import_done() -> Error {
     Error::rejected("import_done", "This import is done. Upload the file again to import it again.")
 }

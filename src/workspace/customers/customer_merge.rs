@@ -15,7 +15,7 @@ use crate::workspace::crm::{chats::Chat, external_ids};
 use crate::workspace::field_merge::{self, FieldChoices};
 use crate::workspace::oauth::clients;
 use crate::workspace::phone_calls::PhoneCall;
-use crate::workspace::{duplicates, integration_keys};
+use crate::workspace::{duplicates, imports, integration_keys};
 
 /// The other customer of a merge: `with` or `into`.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -143,6 +143,7 @@ fn move_rows(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<MovedFromCustomer> {
         routing: routing::move_all(db, &recorder, from, to)?,
     };
     external_ids::move_all(db, from, to)?;
+    imports::move_all(db, from, to)?;
     duplicates::move_dismissals::<Customer>(db, from, to)?;
     Ok(moved)
 }

@@ -7,6 +7,7 @@ mod console_tasks;
 mod forms_in_browser;
 mod import_in_browser;
 mod merging_in_browser;
+mod recorded_day;
 mod screenshots;
 
 use serde_json::{Value, json};

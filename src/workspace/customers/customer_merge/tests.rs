@@ -91,6 +91,9 @@ fn every_reference_to_the_merged_customer_becomes_one_to_the_kept_customer() {
         .created();
         pbx.post("/crm/lookup/chats", json!({"number": "01 42 00 00 00", "external_id": "same"})).created();
         admin.post("/customers/duplicates/dismiss", json!({"a": apart, "b": of.customer})).ok();
+        let account = admin.get(&format!("/customers/{}", of.customer)).ok()["customer_account"].clone();
+        let upload = format!("/imports?resource=routing-contacts&customer_account={}", account.as_str().unwrap());
+        admin.post_csv(&upload, "last_name\nAda\n").created();
     }
     let client = json!({
         "name": "PBX", "redirect_uris": ["https://pbx.example.com/"], "grants": ["authorization_code"],
