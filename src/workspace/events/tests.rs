@@ -172,8 +172,8 @@ fn streams_are_bounded_and_a_closed_one_makes_room() {
     assert_eq!(refused.headers["retry-after"], "30");
     server.key(&["customer.view"], None).stream();
     open.pop();
-    admin.get("/customers").ok();
-    admin.stream();
+    // The stream ends as soon as its task runs.
+    assert!((0..100).any(|_| admin.get("/events").status == 200));
 }
 
 proptest! {
