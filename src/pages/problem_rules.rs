@@ -172,6 +172,7 @@ static RULES: &[Rule] = &[
     Rule("The {field} field is required.", "{field} est obligatoire."),
     Rule("The {field} field is repeated.", "{field} n’est pas valable."),
     Rule("The {field} has already been taken.", "Cette valeur existe déjà\u{a0}: {field}."),
+    Rule("The {field} may not be one of the {other}.", "{field} ne peut pas être dans {other}."),
     Rule("The {field} may not be before the {other}.", "{field} ne peut pas précéder {other}."),
     Rule("The {field} may not be greater than {n} characters.", "{field} ne peut pas dépasser {n} caractères."),
     Rule("The {field} may not be greater than {n} bytes.", "{field} ne peut pas dépasser {n} octets."),

@@ -43,12 +43,13 @@ fn webhook_of(event: &str) -> Value {
 /// merge changes one contact and deletes another.
 fn asks<'p>(route: &Route, permission: &'p str) -> Vec<&'p str> {
     let besides = match route.path {
-        path if path.starts_with("/webhooks") && permission != "audit.view" => Some("customer.view"),
-        "/contacts/{id}/merge" if permission == "contact.delete" => Some("contact.update"),
-        "/smart-routings/cfd-tokens" if permission == "routing.create" => Some("routing.view"),
-        _ => None,
+        path if path.starts_with("/webhooks") && permission != "audit.view" => &["customer.view"][..],
+        "/contacts/{id}/merge" if permission == "contact.delete" => &["contact.update"],
+        "/smart-routings/cfd-tokens" if permission == "routing.create" => &["routing.view"],
+        "/smart-routings/call-queues/time-spans/replace" => &["routing.create", "routing.delete"],
+        _ => &[],
     };
-    [permission].into_iter().chain(besides).collect()
+    [permission].into_iter().chain(besides.iter().copied()).collect()
 }
 
 /// Creates the rows that requests need, through the API, as the owner.

@@ -329,6 +329,13 @@ pub fn all() -> Vec<Endpoint> {
             json!([{"day_of_week": 2, "start_time": "09:00", "end_time": "12:00"}]),
             json!({"response": "ok", "created": 1, "data": [{"time_spanable_id": "{queue}", "day_of_week": 2}]}),
         ),
+        post(
+            "/call-queues/time-spans/replace",
+            &[],
+            "",
+            json!({"time_spanable_id": "{queue}", "time_spanable_type": "call_queue", "days": [2, 3], "from_day": 1}),
+            json!({"response": "ok", "deleted": 0, "created": 2, "data": [{"day_of_week": 2}, {"day_of_week": 3}]}),
+        ),
         bulk("/call-queues/time-spans/bulk", "{span}"),
         // Exceptions and holidays
         get("/call-queues/exceptions", &[], "day=2027-05-01&holiday=1", page(json!({"id": "{exception}"}))),
@@ -342,7 +349,14 @@ pub fn all() -> Vec<Endpoint> {
                    "label": "Inventory", "destination": "804", "day": "--12-31", "holiday": false}),
         ),
         put("/call-queues/exceptions/{id}", &["exception"], json!({"day": "--05-01", "label": "May Day"})),
+        bulk("/call-queues/exceptions/bulk", "{exception}"),
         delete("/call-queues/exceptions/{id}", &["exception"]),
+        get(
+            "/call-queues/exceptions/holidays/calendar",
+            &[],
+            "country=FR&year=2027",
+            json!({"country": "FR", "region": null, "year": 2027}),
+        ),
         get("/call-queues/exceptions/holidays", &[], "", page(json!({"id": "{exception}", "holiday": true}))),
         post(
             "/call-queues/exceptions/holidays",

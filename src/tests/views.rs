@@ -47,6 +47,7 @@ const OF_THE_RECORD: &[&str] = &["id", "created_at", "updated_at"];
 const WITHOUT_BUTTON: &[(&str, &str)] = &[
     ("import", "a page of its own"),
     ("bulk", "several records in one body"),
+    ("replace", "the pages of a day of the week"),
     ("test", "declared at the webhook"),
     ("dismiss", "the page of duplicates"),
     ("restore", "the page of duplicates"),

@@ -274,13 +274,12 @@ fn list_item<'d>(document: &'d Value, shape: &'d Value) -> Option<(&'d Value, bo
 fn actions(resource: &Resource, document: &Value, list: &str, one: &str) -> Vec<Action> {
     let is_one = |route: &&'static Route| route.method == Method::POST;
     let routes = resource.routes.iter().filter(is_one);
-    let named =
-        routes.filter_map(|route| {
-            let (parent, verb) = route.path.rsplit_once('/')?;
-            let is_of_record = !one.is_empty() && parent == one && one != list;
-            ((is_of_record || parent == list) && !["import", "bulk"].contains(&verb) && !verb.starts_with('{'))
-                .then_some((route, verb, is_of_record))
-        });
+    let named = routes.filter_map(|route| {
+        let (parent, verb) = route.path.rsplit_once('/')?;
+        let is_of_record = !one.is_empty() && parent == one && one != list;
+        ((is_of_record || parent == list) && !["import", "bulk", "replace"].contains(&verb) && !verb.starts_with('{'))
+            .then_some((route, verb, is_of_record))
+    });
     let made = named.map(|(route, verb, is_of_record)| {
         let declared = resource.view.buttons.iter().find(|button| button.verb == verb);
         Action {

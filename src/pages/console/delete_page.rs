@@ -14,7 +14,7 @@ use super::form::{self, FormInput, FormState, InputKind};
 use super::form_page::{self, is_of_form, problems_of, sent_form};
 use super::links::{Names, query_with};
 use super::list_page;
-use super::page::{Frame, PageCtx};
+use super::page::{self, Frame, PageCtx};
 use super::resource_page::Place;
 use super::{pairs_of, query};
 use crate::api::{ApiResponse, Error, InnerRequest, Result, form_pairs};
@@ -139,7 +139,12 @@ pub fn ask_many(page: &PageCtx<'_>, collection: &'static Collection, place: &Pla
     let given = pairs_of(&page.request.query);
     let is_all = given.iter().any(|(name, value)| name == "all" && value == "1");
     let ids = if is_all { all_ids(page, collection, place, &given)? } else { ids_of(&given) };
-    ask_for_many(page, collection, place, &ids, &list_page::filters_of(&given), &blank(), Vec::new())
+    let list = collection.page_of(&place.values());
+    let back = page::back(page).unwrap_or_else(|| match list_page::filters_of(&given) {
+        filters if filters.is_empty() => list,
+        filters => format!("{list}?{}", query(&filters)),
+    });
+    ask_for_many(page, collection, place, &ids, &back, &blank(), Vec::new())
 }
 
 fn ask_for_many(
@@ -147,14 +152,13 @@ fn ask_for_many(
     collection: &'static Collection,
     place: &Place,
     ids: &[String],
-    filters: &[(String, String)],
+    back: &str,
     chosen: &FormState,
     problems: Vec<String>,
 ) -> Result<ApiResponse> {
     let frame = Frame::of(page)?;
     let words = frame.words;
     let base = collection.page_of(&place.values());
-    let back = if filters.is_empty() { base.clone() } else { format!("{base}?{}", query(filters)) };
     let mut problems = problems;
     if ids.is_empty() {
         problems.push(words.nothing_ticked());
@@ -179,8 +183,8 @@ fn ask_for_many(
         affected: Vec::new(),
         action: format!("{base}/bulk"),
         button: words.delete(),
-        cancel: back.clone(),
-        hidden: vec![("ids", ids.join(",")), ("back", back)],
+        cancel: back.to_owned(),
+        hidden: vec![("ids", ids.join(",")), ("back", back.to_owned())],
         number: (ids.len() > TYPED_FROM).then(|| ids.len().to_string()),
         options: inputs(page, collection, place, chosen)?,
         problems: problems.clone(),
@@ -196,9 +200,8 @@ pub fn delete_many(page: &PageCtx<'_>, collection: &'static Collection, place: &
     let text = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let ids = ids_of(&sent);
     let back = text("back").filter(|path| path.starts_with("/ui")).unwrap_or(collection.page).to_owned();
-    let filters = back.split_once('?').map(|(_, query)| pairs_of(query)).unwrap_or_default();
     let chosen = sent_form(page, &collection.deletion)?;
-    let refuse = |problems: Vec<String>| ask_for_many(page, collection, place, &ids, &filters, &chosen, problems);
+    let refuse = |problems: Vec<String>| ask_for_many(page, collection, place, &ids, &back, &chosen, problems);
     if interrupted_form::is_shown_again(page.request)? {
         return refuse(Vec::new());
     }

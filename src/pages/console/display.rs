@@ -175,6 +175,43 @@ pub fn month(words: Translations, day: Date) -> &'static str {
     }
 }
 
+/// The full name of the month of a day, as a heading.
+pub fn month_name(words: Translations, day: Date) -> &'static str {
+    const ENGLISH: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    const FRENCH: [&str; 12] = [
+        "Janvier",
+        "Février",
+        "Mars",
+        "Avril",
+        "Mai",
+        "Juin",
+        "Juillet",
+        "Août",
+        "Septembre",
+        "Octobre",
+        "Novembre",
+        "Décembre",
+    ];
+    let month = usize::from(day.month().unsigned_abs()).saturating_sub(1);
+    match words.0 {
+        Language::English => ENGLISH[month],
+        Language::French => FRENCH[month],
+    }
+}
+
 /// A time as a form has it: `2027-03-29 14:05`, with seconds only if there are any.
 pub fn moment_input(zone: &TimeZone, text: &str) -> String {
     let Ok(instant) = text.parse::<Timestamp>() else { return text.to_owned() };

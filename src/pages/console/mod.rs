@@ -14,13 +14,16 @@ mod chart;
 mod choice_matrix;
 mod conflict_page;
 mod console_page;
+mod day_page;
 mod delete_page;
 mod detail_page;
 mod display;
 mod duplicates_page;
 mod form;
 mod form_page;
+mod holidays_page;
 mod home_page;
+mod hours_owner;
 mod import_page;
 mod language_page;
 mod links;
@@ -60,6 +63,8 @@ const BY_HAND: &[Resource] = &[
     Resource::pages("Audit log page", audit_page::ROUTES),
     Resource::pages("Routing pages", routing_page::ROUTES),
     Resource::pages("Week pages", week_page::ROUTES),
+    Resource::pages("Day pages", day_page::ROUTES),
+    Resource::pages("Pages of closed days", holidays_page::ROUTES),
     Resource::pages("Tester page", tester_page::ROUTES),
     Resource::pages("Survey pages", survey_page::ROUTES),
     Resource::pages("Zone pages", zones_page::ROUTES),
@@ -134,6 +139,8 @@ const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Workspace, "GET", "/smart-routings/surveys/{id}/summary"),
     (Layer::Workspace, "GET", "/smart-routings/call-queues/queues/{id}/week"),
     (Layer::Workspace, "GET", "/smart-routings/call-queues/groups/{id}/week"),
+    (Layer::Workspace, "POST", "/smart-routings/call-queues/time-spans/replace"),
+    (Layer::Workspace, "GET", "/smart-routings/call-queues/exceptions/holidays/calendar"),
     (Layer::Central, "GET", "/whoami"),
     (Layer::Central, "GET", "/instance"),
     (Layer::Central, "GET", "/tokens"),

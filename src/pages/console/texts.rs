@@ -260,7 +260,34 @@ words! {
     week_before(): "Week before", "Semaine précédente";
     this_week(): "This week", "Cette semaine";
     week_after(): "Week after", "Semaine suivante";
-    add_hours(): "Add hours", "Ajouter des horaires";
+    copy_day(): "Change or copy to …", "Modifier ou copier vers …";
+    close_day(): "Close", "Fermer";
+    close_earlier(): "Close earlier", "Fermer plus tôt";
+    closed_days(): "Closed days", "Jours fermés";
+    hours_of(day): "Hours: {day}", "Horaires\u{a0}: {day}";
+    hours_of_about():
+        "Empty both times to remove a time span. A destination that is empty is the number of the queue itself.",
+        "Videz les deux heures pour retirer une plage. Une destination vide est le numéro de la file elle-même.";
+    same_hours_on(): "The same hours on", "Les mêmes horaires le";
+    see_what_changes(): "See what changes", "Voir les modifications";
+    replace_hours(): "Replace these hours?", "Remplacer ces horaires\u{a0}?";
+    replace(): "Replace", "Remplacer";
+    afterwards(): "Afterwards", "Après";
+    these_hours_already(): "These hours already:", "Déjà ces horaires\u{a0}:";
+    holidays_of(name, year): "Closed days of {name}, {year}", "Jours fermés de {name}, {year}";
+    week(): "Week", "Semaine";
+    delete_holidays(): "Delete holidays …", "Supprimer les jours fériés …";
+    add_a_day(): "Add a day", "Ajouter un jour";
+    no_holiday_in(year): "No day is closed in {year}.", "Aucun jour n’est fermé en {year}.";
+    every_year(): "every year", "chaque année";
+    public_holidays(year): "Public holidays {year}", "Jours fériés {year}";
+    those_again(year): "Those of {year} again", "Ceux de {year} à nouveau";
+    whole_country(): "Whole country", "Tout le pays";
+    days_to_create(): "Days", "Jours";
+    there_already(): "Already there", "Déjà là";
+    all_there_already(): "All there already.", "Tous déjà là.";
+    not_public_holidays(): "Not in this calendar:", "Pas dans ce calendrier\u{a0}:";
+    create_ticked(): "Create ticked", "Créer les cochés";
     hours(): "Hours", "Horaires";
     open(): "Open", "Ouvert";
     closed(): "Closed", "Fermé";

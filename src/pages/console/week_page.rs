@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::catalog::Collection;
 use super::display::{self, plain};
+use super::hours_owner::{GROUP, HoursOwner, OwnerKind, QUEUE};
 use super::links::record_page;
 use super::page::{Frame, PageCtx};
-use super::resource_page::Place;
-use super::{detail_page, query};
+use super::query;
 use crate::api::{Ctx, Error, Html, InnerRequest, Needs, Result, Route, get, run};
 use crate::pages::translations::Translations;
 
@@ -31,11 +31,6 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-const QUEUES: &str = "/smart-routings/call-queues/queues";
-const GROUPS: &str = "/smart-routings/call-queues/groups";
-const TIME_SPANS: &str = "/smart-routings/call-queues/time-spans";
-const EXCEPTIONS: &str = "/smart-routings/call-queues/exceptions";
-
 /// The picture, in its own units: the width of a day, the height of an hour, and the room for words.
 const DAY: i64 = 100;
 const HOUR: i64 = 20;
@@ -52,7 +47,8 @@ struct WeekPage<'a> {
     previous: String,
     this_week: String,
     next: String,
-    new: Option<String>,
+    /// The page of the exceptions and holidays of the year.
+    holidays: String,
     clock_changes: Vec<String>,
     days: Vec<Day>,
     hours: Vec<(i64, String)>,
@@ -65,6 +61,7 @@ struct Day {
     is_today: bool,
     left: i64,
     bars: Vec<Bar>,
+    links: Vec<(String, String)>,
 }
 
 /// A part of a day in which calls go to one destination.
@@ -85,50 +82,41 @@ impl Bar {
 }
 
 fn of_queue(ctx: &mut Ctx<'_>) -> Result<Html> {
-    let week = "/smart-routings/call-queues/queues/{id}/week";
-    page(&PageCtx::of_turn(ctx), QUEUES, week, "call_queue")
+    page(&PageCtx::of_turn(ctx), QUEUE)
 }
 
 fn of_group(ctx: &mut Ctx<'_>) -> Result<Html> {
-    let week = "/smart-routings/call-queues/groups/{id}/week";
-    page(&PageCtx::of_turn(ctx), GROUPS, week, "call_queue_group")
+    page(&PageCtx::of_turn(ctx), GROUP)
 }
 
-fn page(page: &PageCtx<'_>, owners: &'static str, week: &'static str, kind: &'static str) -> Result<Html> {
-    let [account, id] = page.request.path_values.as_slice() else { return Err(Error::not_found()) };
-    let owners = page.collection(owners)?;
-    let (spans, exceptions) = (page.collection(TIME_SPANS)?, page.collection(EXCEPTIONS)?);
-    let place = Place::of(owners, page.request);
-    let owner = detail_page::read(page, owners, &place)?.body;
-    let mut asked = vec![("customer_account", account.clone())];
+fn page(page: &PageCtx<'_>, kind: OwnerKind) -> Result<Html> {
+    let owner = HoursOwner::read(page, kind)?;
+    let mut asked = vec![("customer_account", owner.account.to_owned())];
     asked.extend(page.query("from").map(|from| ("from", from)));
-    let week = page.send(InnerRequest::get(week).at(id).with_query(query(&asked)))?.body;
+    let week = page.send(InnerRequest::get(kind.week).at(owner.id).with_query(query(&asked)))?.body;
     let first: Date = plain(&week["from"]).parse().map_err(|_| Error::Internal("a week without a day".into()))?;
 
     let frame = Frame::of(page)?;
     let (words, zone) = (frame.words, page.zone()?);
     let now = page.now()?;
-    let links = Links { page, account, id, kind, spans, exceptions };
     let dates: Vec<Date> = first.series(1.day()).take(7).collect();
     let days = (0..).zip(&dates).map(|(place, date)| Day {
         name: display::week_day(words, *date),
         is_today: *date == now.date(),
         left: LEFT + place * DAY,
-        bars: bars(words, &week, *date, &links),
+        bars: bars(words, &week, *date, &owner),
+        links: links(words, &owner, *date, now.date()),
     });
-    let address = format!("{}/week", place.page(owners));
+    let address = format!("{}/week", owner.address);
     let at = |days: i64| match first.checked_add(days.days()) {
         Ok(day) => format!("{address}?from={day}"),
         Err(_) => address.clone(),
     };
     let rendered = WeekPage {
         words,
-        name: owners.title(&owner),
-        owner: place.page(owners),
         previous: at(-7),
         this_week: address.clone(),
         next: at(7),
-        new: links.new_span(&[]),
         clock_changes: dates.iter().filter_map(|date| clock_change(words, *date, &zone)).collect(),
         days: days.collect(),
         hours: (0..=24).step_by(3).map(|hour| (TOP + hour * HOUR, format!("{hour:02}:00"))).collect(),
@@ -136,43 +124,54 @@ fn page(page: &PageCtx<'_>, owners: &'static str, week: &'static str, kind: &'st
             let minutes = i64::from(now.hour()) * 60 + i64::from(now.minute());
             (LEFT + i64::try_from(place).unwrap_or_default() * DAY, TOP + minutes * HOUR / 60)
         }),
+        holidays: format!("{}/holidays?year={}", owner.address, first.year()),
+        name: owner.name.clone(),
+        owner: owner.address.clone(),
         frame: &frame,
     };
     frame.html(StatusCode::OK, &rendered)
 }
 
-/// The pages to which the parts of the week lead.
-struct Links<'a> {
-    page: &'a PageCtx<'a>,
-    account: &'a str,
-    /// The queue or group.
-    id: &'a str,
-    kind: &'static str,
-    spans: &'static Collection,
-    exceptions: &'static Collection,
+/// The form of the row that applies; its page, if the person may not change it.
+fn row_link(owner: &HoursOwner<'_>, of: &'static Collection, id: &Value) -> String {
+    let page = record_page(of, Some(owner.account), &[], &plain(id));
+    match of.update.is_some_and(|route| owner.page.may(route)) {
+        true => format!("{page}/edit"),
+        false => page,
+    }
 }
 
-impl Links<'_> {
-    /// The form of the row that applies; its page, if the person may not change it.
-    fn row(&self, of: &'static Collection, id: &Value) -> String {
-        let page = record_page(of, Some(self.account), &[], &plain(id));
-        match of.update.is_some_and(|route| self.page.may(route)) {
-            true => format!("{page}/edit"),
-            false => page,
-        }
-    }
+fn day_of_week(date: Date) -> String {
+    date.weekday().to_sunday_zero_offset().to_string()
+}
 
-    /// The form for new hours.
-    fn new_span(&self, filled: &[(&str, String)]) -> Option<String> {
-        self.spans.create.filter(|route| self.page.may(route))?;
-        let mut fields = vec![("time_spanable_id", self.id.to_owned()), ("time_spanable_type", self.kind.to_owned())];
-        fields.extend_from_slice(filled);
-        Some(format!("{}/new?{}", self.spans.page_of(&[self.account.to_owned()]), query(&fields)))
+/// What the person may do with a day: label and address.
+fn links(words: Translations, owner: &HoursOwner<'_>, date: Date, today: Date) -> Vec<(String, String)> {
+    let spans = owner.spans;
+    let mut links = Vec::new();
+    links.extend(owner.new_row(spans, &[("day_of_week", day_of_week(date))]).map(|href| (words.add(), href)));
+    if owner.may_all([spans.create, spans.update, spans.remove]) {
+        links.push((words.copy_day(), format!("{}/week/day?day={}", owner.address, day_of_week(date))));
     }
+    // The past stays as it was.
+    if date >= today {
+        let until_midnight = [
+            ("date_full", date.to_string()),
+            ("end_time", "24:00".to_owned()),
+            ("destination", owner.default_destination.clone()),
+        ];
+        let earlier = Some(&until_midnight).filter(|_| !owner.default_destination.is_empty());
+        let earlier = earlier.and_then(|filled| owner.new_row(spans, filled));
+        links.extend(earlier.map(|href| (words.close_earlier(), href)));
+        links.extend(
+            owner.new_row(owner.exceptions, &[("day", date.to_string())]).map(|href| (words.close_day(), href)),
+        );
+    }
+    links
 }
 
 /// The parts of the segments of a week that are on a day.
-fn bars(words: Translations, week: &Value, date: Date, links: &Links<'_>) -> Vec<Bar> {
+fn bars(words: Translations, week: &Value, date: Date, owner: &HoursOwner<'_>) -> Vec<Bar> {
     let (start, end) = (date.at(0, 0, 0, 0), date.tomorrow().map_or(DateTime::MAX, |next| next.at(0, 0, 0, 0)));
     let second = |at: DateTime| at.duration_since(start).as_secs();
     let segments = week["segments"].as_array().into_iter().flatten();
@@ -185,13 +184,13 @@ fn bars(words: Translations, week: &Value, date: Date, links: &Links<'_>) -> Vec
         let (from_text, to_text) = (clock(from), clock(to));
         let matched = &segment["matched"];
         let (kind, href) = match segment["reason"].as_str() {
-            Some("time_span") => ("open", Some(links.row(links.spans, &matched["id"]))),
-            Some("exception") => ("exception", Some(links.row(links.exceptions, &matched["id"]))),
+            Some("time_span") => ("open", Some(row_link(owner, owner.spans, &matched["id"]))),
+            Some("exception") => ("exception", Some(row_link(owner, owner.exceptions, &matched["id"]))),
             Some("inactive") => ("closed", None),
             _ => {
-                let day = date.weekday().to_sunday_zero_offset().to_string();
-                let times = [("start_time", from_text.clone()), ("end_time", to_text.clone())];
-                ("closed", links.new_span(&[&[("day_of_week", day)][..], &times].concat()))
+                let day = ("day_of_week", day_of_week(date));
+                let filled = [day, ("start_time", from_text.clone()), ("end_time", to_text.clone())];
+                ("closed", owner.new_row(owner.spans, &filled))
             }
         };
         let destination = plain(&segment["destination"]);
@@ -289,6 +288,10 @@ mod tests {
             "Closed → 899",
             "/call-queues/time-spans/1/edit",
             "/call-queues/exceptions/1/edit",
+            "/queues/1/week/day?day=1",
+            "/queues/1/holidays?year=2027",
+            "exceptions/new?exceptionable_id=1&amp;exceptionable_type=call_queue&amp;day=2027-04-02",
+            "date_full=2027-04-02&amp;end_time=24%3A00&amp;destination=899",
             "week?from=2027-03-22",
             "week?from=2027-04-05",
             "day_of_week=2&amp;start_time=02%3A00&amp;end_time=24%3A00",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parents::PARENTS;
 use super::parents::{self, OfParent, ParentType, create};
-use crate::api::crud::{self, list, remove, show};
+use crate::api::crud::{self, list, remove, remove_many, show};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::resource::{Resource, Section};
 use crate::api::resource_view::{ResourceView, Widget, group, label, quick_filter};
@@ -90,6 +90,12 @@ const ROUTES: &[Route] = &[
         &run(update),
         Needs::Scoped("routing.update"),
         "Change an exception",
+    ),
+    delete(
+        "/smart-routings/call-queues/exceptions/bulk",
+        &run(remove_many::<RoutingException>),
+        Needs::Scoped("routing.delete"),
+        "Delete exceptions, all or none",
     ),
     delete(
         "/smart-routings/call-queues/exceptions/{id}",

@@ -15,10 +15,11 @@ use crate::api::json_body::ValueReader;
 use crate::api::resource::{Resource, Section};
 use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{
-    BodyKind, Ctx, Error, Input, List, Needs, Operation, Page, Request, Result, Route, Saved, get, json_body, post, run,
+    BodyKind, Ctx, Error, Input, List, Needs, Ok200, Operation, Page, Query, Request, Result, Route, Saved, get,
+    json_body, post, run,
 };
 use crate::routing::customer_param::CustomerParam;
-use crate::values::{Day, RowId, Text};
+use crate::values::{Day, FullDate, RowId, Text, UniqueList};
 
 pub const RESOURCE: Resource =
     Resource::new("Holidays", "Exceptions for public holidays, one by one or for a whole year.", ROUTES)
@@ -40,6 +41,9 @@ const FIELDS: &[Field] = &[
     labelled("country", "Country", "Pays"),
     labelled("region", "Region", "Région"),
     labelled("year", "Year", "Année"),
+    labelled("days", "Days", "Jours"),
+    labelled("regions", "Regions", "Régions"),
+    labelled("holidays", "Holidays", "Jours fériés"),
 ];
 
 const VIEW: ResourceView = ResourceView {
@@ -55,6 +59,9 @@ const VIEW: ResourceView = ResourceView {
         ("customer_id", Widget::Link("/customers")),
         ("exceptionable_id", Widget::LinkBy("exceptionable_type", PARENTS)),
         ("holiday", Widget::Hidden),
+        ("days", Widget::Hidden),
+        ("regions", Widget::Hidden),
+        ("holidays", Widget::Hidden),
     ],
     help: &[
         (
@@ -103,6 +110,13 @@ const ROUTES: &[Route] = &[
         "Create a holiday, or the public holidays of a country",
     )
     .named("createHolidays"),
+    get(
+        "/smart-routings/call-queues/exceptions/holidays/calendar",
+        &run(calendar),
+        Needs::Scoped("routing.view"),
+        "Show the public holidays of a country in a year, without creating them",
+    )
+    .named("showHolidayCalendar"),
 ];
 
 /// One holiday (`day`), or the public holidays of a country in a year (`country` and `year`).
@@ -132,16 +146,58 @@ pub struct NewHolidays {
     #[serde(deserialize_with = "year")]
     #[schemars(schema_with = "year_schema")]
     year: Option<i16>,
+    /// With `country`: create only these of its holidays. By default all.
+    days: Option<UniqueList<FullDate>>,
+}
+
+/// The country, region and year of the holidays to show.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CalendarQuery {
+    /// Country of the public holidays.
+    country: Option<Country>,
+    /// Region of that country (ISO 3166-2), for example `FR-57`, `DE-BY` or `CH-ZH`. Its regional holidays are shown too.
+    region: Option<Text<16>>,
+    /// Year of the public holidays.
+    #[schemars(schema_with = "year_schema")]
+    year: Option<i64>,
+}
+
+/// The public holidays of a country, or of one of its regions, in a year.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct HolidayCalendar {
+    /// The country of the request.
+    country: Country,
+    /// The region, if the request names one.
+    region: Option<Text<16>>,
+    /// The year of the request.
+    year: i16,
+    /// Regions of the country that have holidays of their own.
+    regions: Vec<&'static str>,
+    /// The holidays, by date.
+    holidays: Vec<PublicHoliday>,
+}
+
+/// A public holiday.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct PublicHoliday {
+    /// Date of the holiday.
+    day: FullDate,
+    /// Name in the main language of the country.
+    label: String,
 }
 
 /// Years for which the calendar rules are valid.
-const YEARS: std::ops::RangeInclusive<i64> = 1900..=2200;
+pub const YEARS: std::ops::RangeInclusive<i16> = 1900..=2200;
 
 fn year<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i16>, D::Error> {
-    let Some(year) = Option::<i64>::deserialize(input)? else { return Ok(None) };
-    let known = i16::try_from(year).ok().filter(|_| YEARS.contains(&year));
-    let (first, last) = (YEARS.start(), YEARS.end());
-    known.map(Some).ok_or_else(|| de::Error::custom(format!("must be between {first} and {last}.")))
+    let year = Option::<i64>::deserialize(input)?;
+    year.map(known_year).transpose().map_err(de::Error::custom)
+}
+
+fn known_year(year: i64) -> Result<i16, String> {
+    let known = i16::try_from(year).ok().filter(|year| YEARS.contains(year));
+    known.ok_or_else(|| format!("must be between {} and {}.", YEARS.start(), YEARS.end()))
 }
 
 fn year_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -154,18 +210,14 @@ impl Input for NewHolidays {
 
     fn read(request: &Request) -> Result<Self> {
         let mut fields = json_body::parse(&request.body)?;
-        for (name, value) in parents::in_query(request, RoutingException::PARENT) {
-            let said = fields.entry(name).or_insert_with(|| value.clone());
-            if said.is_null() {
-                *said = value;
-            }
-        }
+        parents::fill_in(&mut fields, request, RoutingException::PARENT);
         let new: Self = ValueReader::of(request).new_value(&fields)?;
         let wrong = match (&new.day, new.country, new.year) {
             (None, None, None) => "The day field is required when country is not present.",
             (_, Some(_), None) => "The year field is required when country is present.",
             (_, None, Some(_)) => "The country field is required when year is present.",
             (Some(_), Some(_), _) => "The day field is prohibited when country is present.",
+            (_, None, _) if new.days.is_some() => "The country field is required when days is present.",
             (_, country, _) => {
                 let region = region(new.region.as_deref().unwrap_or_default(), country).map_err(Error::invalid)?;
                 return Ok(Self { region, ..new });
@@ -209,6 +261,19 @@ fn list(ctx: &mut Ctx<'_>, scope: CustomerParam, list: List<RoutingException>) -
     crud::list(ctx, scope, list.restrict("holiday", true))
 }
 
+fn calendar(_: &mut Ctx<'_>, _: CustomerParam, Query(asked): Query<CalendarQuery>) -> Result<Ok200<HolidayCalendar>> {
+    let (country, year) = match (asked.country, asked.year) {
+        (Some(country), Some(year)) => (country, year),
+        (None, _) => return Err(Error::invalid("The country field is required.")),
+        (_, None) => return Err(Error::invalid("The year field is required.")),
+    };
+    let year = known_year(year).map_err(|said| Error::invalid(format!("The year {said}")))?;
+    let region = region(asked.region.as_deref().unwrap_or_default(), Some(country)).map_err(Error::invalid)?;
+    let holidays = calendars::in_year(country, region.as_deref(), year);
+    let holidays = holidays.into_iter().map(|(date, label)| PublicHoliday { day: FullDate::of(date), label }).collect();
+    Ok(Ok200(HolidayCalendar { country, region, year, regions: calendars::regions(country).collect(), holidays }))
+}
+
 fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: NewHolidays) -> Result<Saved<HolidaysMade>> {
     let customer = scope.id(ctx)?;
     let (country, region, year, day) = (new.country, new.region, new.year, new.day);
@@ -228,8 +293,16 @@ fn create(ctx: &mut Ctx<'_>, scope: CustomerParam, new: NewHolidays) -> Result<S
     if let Some(wrong) = parents::problem(ctx.db, customer, &holiday)? {
         return Err(Error::invalid(wrong));
     }
+    let mut all = calendars::in_year(country, region.as_deref(), year);
+    if let Some(days) = &new.days {
+        let is_holiday = |day: &FullDate| all.iter().any(|(date, _)| *date == day.date());
+        if !days.iter().all(is_holiday) {
+            return Err(Error::invalid("The selected days is invalid."));
+        }
+        all.retain(|(date, _)| days.iter().any(|day| day.date() == *date));
+    }
     let mut made = Vec::new();
-    for (date, name) in calendars::in_year(country, region.as_deref(), year) {
+    for (date, name) in all {
         let new = RoutingException { day: date.into(), label: Text::parse(name).ok(), ..holiday.clone() };
         if !is_exception(ctx.db, &new)? {
             made.push(crud::create_for(ctx, Some(customer), new)?);
@@ -365,8 +438,44 @@ mod tests {
                 "The selected region is invalid; no region of this country has holidays of its own.",
             ),
             (json!({"day": "--05-01", "region": "FR-57"}), "The country field is required when region is present."),
+            (json!({"day": "--05-01", "days": ["2027-05-01"]}), "The country field is required when days is present."),
+            (
+                json!({"country": "FR", "year": 2027, "days": ["2027-05-01", "2027-05-02"]}),
+                "The selected days is invalid.",
+            ),
         ] {
             routing.post(HOLIDAYS, of_queue(body)).invalid(&[says]);
+        }
+    }
+
+    #[test]
+    fn holidays_are_shown_before_they_are_made_and_some_of_them_can_be_left_out() {
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/call-queues/queues", json!({"name": "Q"}));
+        let shown = routing.get(&format!("{HOLIDAYS}/calendar?country=FR&region=57&year=2027")).ok();
+        assert_eq!((&shown["region"], &shown["regions"][1]), (&json!("FR-57"), &json!("FR-6AE")));
+        assert!(routing.ids(HOLIDAYS).is_empty());
+        let wanted = json!({"country": "FR", "region": "57", "year": 2027, "days": ["2027-12-26", "2027-05-01"]});
+        let made = routing.post(HOLIDAYS, of_queue(wanted)).created();
+        assert_eq!((&made["created"], &made["data"][0]["day"]), (&json!(2), &json!("2027-05-01")));
+        let made = routing.post(HOLIDAYS, of_queue(json!({"country": "FR", "region": "57", "year": 2027}))).created();
+        let all = shown["holidays"].as_array().unwrap();
+        assert_eq!(made["created"], all.len() - 2);
+        for row in routing.get(&format!("{HOLIDAYS}?per_page=500")).ok()["data"].as_array().unwrap() {
+            assert!(all.contains(&json!({"day": row["day"], "label": row["label"]})), "{row}");
+        }
+        for (query, says) in [
+            ("year=2027", "The country field is required."),
+            ("country=FR", "The year field is required."),
+            ("country=US&year=2027", "The selected country is invalid."),
+            ("country=FR&year=1899", "The year must be between 1900 and 2200."),
+            (
+                "country=LU&year=2027&region=A",
+                "The selected region is invalid; no region of this country has holidays of its own.",
+            ),
+        ] {
+            routing.get(&format!("{HOLIDAYS}/calendar?{query}")).invalid(&[says]);
         }
     }
 

@@ -17,4 +17,5 @@ mod parents;
 pub mod queue_groups;
 pub mod queue_lookup;
 pub mod queues;
+mod replace_days;
 pub mod time_spans;

@@ -82,6 +82,16 @@ pub fn in_query(request: &Request, names: [&'static str; 2]) -> Map<String, Valu
     said.map(|(name, text)| (name.clone(), value(&name, &text))).collect()
 }
 
+/// Adds the parent in the query to a body that names none.
+pub fn fill_in(fields: &mut Map<String, Value>, request: &Request, names: [&'static str; 2]) {
+    for (name, value) in in_query(request, names) {
+        let said = fields.entry(name).or_insert(Value::Null);
+        if said.is_null() {
+            *said = value;
+        }
+    }
+}
+
 pub fn create<T: OfParent>(
     ctx: &mut Ctx<'_>,
     scope: CustomerParam,

@@ -66,11 +66,18 @@ const VIEW: ResourceView = ResourceView {
         "Les files d’un groupe partagent leurs horaires et leurs exceptions.",
     ),
     singular: label("queue group", "un groupe de files"),
-    record_links: &[RecordLink {
-        label: label("Week", "Semaine"),
-        page: "/ui/routing/{account}/call-queues/groups/{id}/week",
-        only_if: &[],
-    }],
+    record_links: &[
+        RecordLink {
+            label: label("Week", "Semaine"),
+            page: "/ui/routing/{account}/call-queues/groups/{id}/week",
+            only_if: &[],
+        },
+        RecordLink {
+            label: label("Closed days", "Jours fermés"),
+            page: "/ui/routing/{account}/call-queues/groups/{id}/holidays",
+            only_if: &[],
+        },
+    ],
     ..ResourceView::DERIVED
 };
 

@@ -94,11 +94,18 @@ const VIEW: ResourceView = ResourceView {
         "Une file d’attente dit où vont les appels, selon le jour et l’heure.",
     ),
     singular: label("call queue", "une file d’attente"),
-    record_links: &[RecordLink {
-        label: label("Week", "Semaine"),
-        page: "/ui/routing/{account}/call-queues/queues/{id}/week",
-        only_if: &[],
-    }],
+    record_links: &[
+        RecordLink {
+            label: label("Week", "Semaine"),
+            page: "/ui/routing/{account}/call-queues/queues/{id}/week",
+            only_if: &[],
+        },
+        RecordLink {
+            label: label("Closed days", "Jours fermés"),
+            page: "/ui/routing/{account}/call-queues/queues/{id}/holidays",
+            only_if: &[],
+        },
+    ],
     ..ResourceView::DERIVED
 };
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::create_many::create_many;
 use super::parents::PARENTS;
 use super::parents::{self, NewInParent, OfParent, ParentType};
+use super::replace_days::replace;
 use crate::api::crud::{self, list, remove, remove_many};
 use crate::api::entity::{Editable, Entity, entity};
 use crate::api::field::{Field, labelled};
@@ -20,6 +21,7 @@ use crate::api::{
     Changes, Ctx, Error, Id, Needs, Ok200, Result, Route, Saved, delete, entity_rows, get, post, put, run,
 };
 use crate::routing::customer_param::CustomerParam;
+use crate::storage::Stored;
 use crate::tenancy::journal::Recorded;
 use crate::values::{DayOfWeek, FullDate, RowId, Text, TimeOfDay};
 
@@ -36,6 +38,8 @@ const FIELDS: &[Field] = &[
     labelled("overlaps", "Overlaps", "Chevauchements"),
     labelled("time_spans", "Time spans", "Plages horaires"),
     labelled("data", "Time spans", "Plages horaires"),
+    labelled("days", "Days", "Jours"),
+    labelled("from_day", "Day to copy", "Jour à copier"),
 ];
 
 const VIEW: ResourceView = ResourceView {
@@ -110,6 +114,13 @@ const ROUTES: &[Route] = &[
         "Create time spans, all or none",
     )
     .named("createTimeSpans"),
+    post(
+        "/smart-routings/call-queues/time-spans/replace",
+        &run(replace),
+        Needs::Scoped("routing.update"),
+        "Replace the time spans of days of the week, or copy a day to others",
+    )
+    .named("replaceTimeSpans"),
     put(
         "/smart-routings/call-queues/time-spans/{id}",
         &run(update),
@@ -166,6 +177,19 @@ entity! {
     recorded: &Recorded::announced("time-span", "routing.view"), permissions: "routing", scope: CustomerParam;
     customer: customer_id;
     also: [words(&["reference", "destination"])];
+}
+
+impl TimeSpan {
+    /// The time spans on a day of the week that belong to the same parent as this one, oldest first.
+    pub fn of_day(db: &Connection, sibling: &Self, day: DayOfWeek) -> Result<Vec<Self>> {
+        let sql = format!(
+            "SELECT {} FROM time_spans WHERE time_spanable_id = ?1 AND time_spanable_type = ?2 AND on_day = ?3 ORDER BY id",
+            Self::COLUMNS
+        );
+        let bound = (sibling.time_spanable_id, sibling.time_spanable_type, format!("day {}", day.number()));
+        let rows = db.prepare_cached(&sql)?.query_map(bound, Self::from_columns)?.collect::<rusqlite::Result<_>>()?;
+        Ok(rows)
+    }
 }
 
 /// A time span with the time spans that it overlaps.

@@ -53,6 +53,9 @@ fn pages(office: &Office) -> Vec<String> {
         format!("/ui/phone-calls/{call}"),
         format!("{queues}/1"),
         format!("{routing}/call-queues/time-spans/new"),
+        format!("{queues}/1/week"),
+        format!("{queues}/1/week/day?day=1"),
+        format!("{queues}/1/holidays?year=2027"),
         routing,
         queues,
     ];

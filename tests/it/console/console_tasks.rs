@@ -116,6 +116,84 @@ fn a_person_sees_the_queues_of_a_customer() {
 }
 
 #[test]
+fn a_person_changes_the_hours_of_monday_and_copies_them_to_the_weekdays() {
+    let office = Office::new();
+    office.open_on_monday();
+    for (hands, (start, end)) in HANDS.into_iter().zip([("08:30", "17:00"), ("08:45", "17:15"), ("09:15", "17:30")]) {
+        let Some(mut lead) = Person::at(&office, hands, "en") else { return };
+        lead.choose("main a[href$='/queues/1/week']");
+        lead.choose("main a[href$='/week/day?day=1']");
+        assert_eq!(lead.clicks(), 2);
+        lead.write("[name=start_time_1]", start);
+        lead.write("[name=end_time_1]", end);
+        lead.choose(".send button");
+        lead.sees("Replace these hours?");
+        lead.choose(".send button");
+        assert_eq!(lead.clicks(), 2);
+        lead.sees("Saved.");
+        let spans = office.routing("/call-queues/time-spans?per_page=500");
+        let spans = spans["data"].as_array().unwrap();
+        assert_eq!(spans.len(), 5);
+        assert!(spans.iter().all(|span| span["start_time"] == start && span["end_time"] == end), "{spans:?}");
+        lead.had_no_error();
+    }
+}
+
+#[test]
+fn a_person_closes_a_queue_earlier_today_and_for_a_whole_day() {
+    let office = Office::new();
+    for (number, hands) in (1..).zip(HANDS) {
+        let Some(mut lead) = Person::at(&office, hands, "en") else { return };
+        lead.choose("main a[href$='/queues/1/week']");
+        // The week of today is shown, and today is marked.
+        lead.choose("main tr.at a[href*='date_full']");
+        lead.write("[name=start_time]", "16:00");
+        lead.choose(".send button");
+        assert_eq!(lead.clicks(), 3);
+        lead.sees("Created.");
+        let spans = office.routing("/call-queues/time-spans");
+        assert_eq!(spans["total"], number);
+        let span = &spans["data"][0];
+        assert_eq!((field(span, "end_time"), field(span, "destination")), ("24:00".into(), "899".into()));
+
+        lead.choose("nav a[href='/ui']");
+        lead.clicks();
+        lead.choose("main a[href$='/queues/1/week']");
+        lead.choose("main tr.at a[href*='/exceptions/new']");
+        lead.choose(".send button");
+        assert_eq!(lead.clicks(), 3);
+        lead.sees("Created.");
+        assert_eq!(office.routing("/call-queues/exceptions")["total"], number);
+        lead.had_no_error();
+    }
+}
+
+#[test]
+fn a_person_creates_the_holidays_of_a_country() {
+    let office = Office::new();
+    for hands in HANDS {
+        let Some(mut lead) = Person::at(&office, hands, "en") else { return };
+        lead.choose("main a[href$='/queues/1/week']");
+        lead.choose("main a[href*='/holidays?year=']");
+        // The country of the workspace is chosen.
+        lead.sees("Armistice 1918");
+        lead.choose(".send button");
+        assert_eq!(lead.clicks(), 3);
+        lead.sees("Created.");
+        lead.sees("All there already.");
+        let made = office.routing("/call-queues/exceptions?per_page=500");
+        let ids: Vec<String> = made["data"].as_array().unwrap().iter().map(|row| row["id"].to_string()).collect();
+        assert_eq!(ids.len(), 11);
+        let (bulk, account) = ("/smart-routings/call-queues/exceptions/bulk", &office.account);
+        office
+            .server
+            .delete(&office.acme.inside, &format!("{bulk}?customer_account={account}&ids={}", ids.join(",")))
+            .ok();
+        lead.had_no_error();
+    }
+}
+
+#[test]
 fn a_person_invites_a_colleague_corrects_a_contact_and_looks_up_who_changed_it() {
     let office = Office::new();
     for hands in HANDS {

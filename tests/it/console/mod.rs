@@ -105,6 +105,22 @@ impl Office {
         self.server.get(&inside, &format!("/contacts/{}", self.contact)).ok()
     }
 
+    /// A list of the call routing of the customer.
+    fn routing(&self, path: &str) -> Value {
+        let and = if path.contains('?') { '&' } else { '?' };
+        self.record(&format!("/smart-routings{path}{and}customer_account={}", self.account))
+    }
+
+    /// Opens the queue on Mondays.
+    fn open_on_monday(&self) {
+        let path = format!("/smart-routings/call-queues/time-spans?customer_account={}", self.account);
+        let monday = json!({
+            "time_spanable_id": 1, "time_spanable_type": "call_queue", "day_of_week": 1, "start_time": "09:00",
+            "end_time": "18:00",
+        });
+        self.server.post(&self.acme.inside, &path, monday).created();
+    }
+
     fn count(&self, path: &str) -> u64 {
         self.record(path)["total"].as_u64().unwrap()
     }

@@ -28,6 +28,8 @@ const PAGES: [(&str, &str); 25] = [
     ("queues", "/ui/routing/CL000001/call-queues/queues"),
     ("queue", "/ui/routing/CL000001/call-queues/queues/1"),
     ("time-span-form", "/ui/routing/CL000001/call-queues/time-spans/new"),
+    ("day-form", "/ui/routing/CL000001/call-queues/queues/1/week/day?day=1"),
+    ("closed-days", "/ui/routing/CL000001/call-queues/queues/1/holidays?year=2027"),
     ("users", "/ui/users"),
     ("role", "/ui/roles/2"),
     ("role-form", "/ui/roles/new?from=3"),

@@ -1,0 +1,125 @@
+//! The queue or group whose hours a page shows, and the rows that belong to it.
+
+use serde_json::Value;
+
+use super::catalog::Collection;
+use super::display::plain;
+use super::links::customer_query;
+use super::page::PageCtx;
+use super::resource_page::Place;
+use super::{detail_page, query};
+use crate::api::{Error, InnerRequest, InnerResponse, Result, Route};
+
+/// The kinds of owners, as time spans and exceptions name them, with the path of their list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnerKind {
+    pub word: &'static str,
+    path: &'static str,
+    pub week: &'static str,
+}
+
+pub const QUEUE: OwnerKind = OwnerKind {
+    word: "call_queue",
+    path: "/smart-routings/call-queues/queues",
+    week: "/smart-routings/call-queues/queues/{id}/week",
+};
+pub const GROUP: OwnerKind = OwnerKind {
+    word: "call_queue_group",
+    path: "/smart-routings/call-queues/groups",
+    week: "/smart-routings/call-queues/groups/{id}/week",
+};
+
+const TIME_SPANS: &str = "/smart-routings/call-queues/time-spans";
+const EXCEPTIONS: &str = "/smart-routings/call-queues/exceptions";
+
+/// Rows that one request reads.
+const MOST: &str = "500";
+
+pub struct HoursOwner<'a> {
+    pub page: &'a PageCtx<'a>,
+    pub kind: OwnerKind,
+    pub account: &'a str,
+    pub id: &'a str,
+    pub name: String,
+    /// Where calls go outside of the hours. Groups have no such destination.
+    pub default_destination: String,
+    /// The page of the queue or group.
+    pub address: String,
+    pub spans: &'static Collection,
+    pub exceptions: &'static Collection,
+}
+
+impl<'a> HoursOwner<'a> {
+    pub fn read(page: &'a PageCtx<'a>, kind: OwnerKind) -> Result<Self> {
+        let [account, id] = page.request.path_values.as_slice() else { return Err(Error::not_found()) };
+        let owners = page.collection(kind.path)?;
+        let place = Place::of(owners, page.request);
+        let record = detail_page::read(page, owners, &place)?.body;
+        Ok(Self {
+            page,
+            kind,
+            account,
+            id,
+            name: owners.title(&record),
+            default_destination: plain(&record["default_destination"]),
+            address: place.page(owners),
+            spans: page.collection(TIME_SPANS)?,
+            exceptions: page.collection(EXCEPTIONS)?,
+        })
+    }
+
+    /// Runs a route for the customer.
+    pub fn send(&self, inner: InnerRequest) -> Result<InnerResponse> {
+        self.page.send(inner.with_query(customer_query(self.spans, Some(self.account))))
+    }
+
+    /// The time spans on a day of the week, oldest first.
+    pub fn spans_on(&self, day: i64) -> Result<Vec<Value>> {
+        let of = ("time_spanable_id", "time_spanable_type");
+        let mut rows = self.rows(self.spans, of, &[("filter[day_of_week]", &day.to_string())])?;
+        rows.sort_by_key(|row| row["id"].as_i64());
+        Ok(rows)
+    }
+
+    /// The exceptions whose day contains this text, in order.
+    pub fn exceptions_on(&self, day: &str) -> Result<Vec<Value>> {
+        let of = ("exceptionable_id", "exceptionable_type");
+        self.rows(self.exceptions, of, &[("filter[day]", day), ("sort", "day")])
+    }
+
+    fn rows(&self, of: &Collection, owner: (&str, &str), more: &[(&str, &str)]) -> Result<Vec<Value>> {
+        let Some(list) = of.list else { return Ok(Vec::new()) };
+        let (id, kind) = (format!("filter[{}]", owner.0), format!("filter[{}]", owner.1));
+        let mut filters =
+            vec![("customer_account", self.account), (id.as_str(), self.id), (kind.as_str(), self.kind.word)];
+        filters.push(("per_page", MOST));
+        filters.extend_from_slice(more);
+        let mut found = self.page.send(InnerRequest::to(list).with_query(query(&filters)))?.body;
+        match found["data"].take() {
+            Value::Array(rows) => Ok(rows),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The address of the list of time spans or exceptions.
+    pub fn list_of(&self, rows: &Collection) -> String {
+        rows.page_of(&[self.account.to_owned()])
+    }
+
+    /// The form for a new time span or exception, if the person may create one.
+    pub fn new_row(&self, rows: &Collection, filled: &[(&str, String)]) -> Option<String> {
+        rows.create.filter(|route| self.page.may(route))?;
+        let [id, kind] = match rows.path == self.spans.path {
+            true => ["time_spanable_id", "time_spanable_type"],
+            false => ["exceptionable_id", "exceptionable_type"],
+        };
+        let mut fields = vec![(id, self.id.to_owned()), (kind, self.kind.word.to_owned())];
+        fields.extend_from_slice(filled);
+        Some(format!("{}/new?{}", self.list_of(rows), query(&fields)))
+    }
+
+    /// Whether the person may use all of these routes.
+    pub fn may_all(&self, routes: [Option<&'static Route>; 3]) -> bool {
+        routes.into_iter().all(|route| route.is_some_and(|route| self.page.may(route)))
+    }
+}
