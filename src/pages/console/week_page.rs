@@ -12,7 +12,7 @@ use super::display::{self, plain};
 use super::hours_owner::{GROUP, HoursOwner, OwnerKind, QUEUE};
 use super::links::record_page;
 use super::page::{Frame, PageCtx};
-use super::query;
+use super::{encode, query};
 use crate::api::{Ctx, Error, Html, InnerRequest, Needs, Result, Route, get, run};
 use crate::pages::translations::Translations;
 
@@ -49,6 +49,8 @@ struct WeekPage<'a> {
     next: String,
     /// The page of the exceptions and holidays of the year.
     holidays: String,
+    /// The tester, with the queue. None for a group, which has no number.
+    tester: Option<String>,
     clock_changes: Vec<String>,
     days: Vec<Day>,
     hours: Vec<(i64, String)>,
@@ -123,6 +125,10 @@ fn page(page: &PageCtx<'_>, kind: OwnerKind) -> Result<Html> {
         now: dates.iter().position(|date| *date == now.date()).map(|place| {
             let minutes = i64::from(now.hour()) * 60 + i64::from(now.minute());
             (LEFT + i64::try_from(place).unwrap_or_default() * DAY, TOP + minutes * HOUR / 60)
+        }),
+        tester: (kind.week == QUEUE.week).then(|| {
+            let asked = query(&[("kind", "queue"), ("queue", owner.id)]);
+            format!("/ui/routing/{}/test?{asked}", encode(owner.account))
         }),
         holidays: format!("{}/holidays?year={}", owner.address, first.year()),
         name: owner.name.clone(),

@@ -230,3 +230,24 @@ fn a_person_invites_a_colleague_corrects_a_contact_and_looks_up_who_changed_it()
         admin.had_no_error();
     }
 }
+
+#[test]
+fn a_person_sees_which_queues_are_open_and_learns_why_a_call_went_where_it_went() {
+    let office = Office::new();
+    for hands in HANDS {
+        let Some(mut lead) = Person::at(&office, hands, "en") else { return };
+        for seen in ["Queues now", "Accueil", "899"] {
+            lead.sees(seen);
+        }
+        assert_eq!(lead.clicks(), 0);
+        lead.choose("main a[href$='/week']");
+        lead.choose(".actions a[href*='/test?']");
+        assert_eq!(lead.clicks(), 2);
+        lead.write("#time", "9h30");
+        lead.choose("form:has(#queue) button");
+        assert_eq!(lead.clicks(), 1);
+        lead.sees("899");
+        lead.sees("Exceptions of the queue");
+        lead.had_no_error();
+    }
+}
