@@ -71,6 +71,7 @@ pub fn router() -> anyhow::Result<api::Router> {
     let console_of_central = console_of_central.map_err(|_| anyhow::anyhow!("the central console cannot be made"))?;
     let central = [
         central::RESOURCES,
+        backups::RESOURCES,
         pages::RESOURCES,
         &[pages::STYLE],
         pages::MAILED,

@@ -14,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub struct Metrics {
     is_read: bool,
+    totals: Totals,
     requests: Family<OutcomeLabels, Counter>,
     durations: Family<RouteLabels, Histogram>,
     waits: Family<LaneLabels, Histogram>,
@@ -24,6 +25,27 @@ pub struct Metrics {
     connections_rejected: Counter,
     mails: Family<MailLabels, Counter>,
     webhook_messages: Family<MailLabels, Counter>,
+}
+
+/// What was counted over all routes and lanes since the start.
+#[derive(Default)]
+struct Totals {
+    requests: Counter,
+    server_errors: Counter,
+    waits: Counter,
+    waited_micros: Counter,
+}
+
+/// The totals at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MetricTotals {
+    pub requests: u64,
+    /// Requests with a status of 500 or more.
+    pub server_errors: u64,
+    /// Waits for a turn in a lane, or for a thread outside the lanes.
+    pub waits: u64,
+    /// The time of all waits together, in microseconds.
+    pub waited_micros: u64,
 }
 
 /// The route of a request. All values come from the route table, none from the client.
@@ -67,6 +89,7 @@ impl Metrics {
         let seconds: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_5, 2.0, 14));
         Self {
             is_read,
+            totals: Totals::default(),
             requests: Family::default(),
             durations: Family::new_with_constructor(seconds),
             waits: Family::new_with_constructor(seconds),
@@ -119,6 +142,10 @@ impl Metrics {
         if !self.is_read {
             return;
         }
+        self.totals.requests.inc();
+        if status.is_server_error() {
+            self.totals.server_errors.inc();
+        }
         self.durations.get_or_create(&asked).observe(took.as_secs_f64());
         self.requests.get_or_create(&OutcomeLabels { asked, status: status.as_u16() }).inc();
     }
@@ -134,7 +161,20 @@ impl Metrics {
         if !self.is_read {
             return;
         }
+        self.totals.waits.inc();
+        self.totals.waited_micros.inc_by(u64::try_from(time.as_micros()).unwrap_or_default());
         self.waits.get_or_create(&LaneLabels { lane }).observe(time.as_secs_f64());
+    }
+
+    /// The totals since the start. `None` while metrics are disabled.
+    pub fn totals(&self) -> Option<MetricTotals> {
+        let Totals { requests, server_errors, waits, waited_micros } = &self.totals;
+        self.is_read.then(|| MetricTotals {
+            requests: requests.get(),
+            server_errors: server_errors.get(),
+            waits: waits.get(),
+            waited_micros: waited_micros.get(),
+        })
     }
 
     pub fn connection_opened(&self) -> RunningGuard<'_> {
@@ -155,6 +195,13 @@ impl Metrics {
     pub fn posted(&self, outcome: &'static str) {
         self.webhook_messages.get_or_create(&MailLabels { outcome }).inc();
     }
+}
+
+/// The resident memory of this process, in bytes. `None` where `/proc` does not tell it (proc(5)).
+pub fn resident_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?;
+    Some(kilobytes.trim().parse::<u64>().ok()? * 1024)
 }
 
 impl<'m> RunningGuard<'m> {

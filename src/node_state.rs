@@ -1,6 +1,6 @@
 //! State in memory only. It ends with the process. A second machine would have a separate state.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use crate::auth::{HostNames, KeyUses, Throttle};
 use crate::config::Config;
-use crate::tenancy::{PendingDeliveries, RingingCalls, StreamSignals};
+use crate::metrics::MetricTotals;
+use crate::tenancy::{BackupJobs, PendingDeliveries, RingingCalls, StreamSignals};
+use crate::values::Timestamp;
 
 pub struct NodeState {
     /// Names this process, among those that have had the same files open.
@@ -24,6 +26,19 @@ pub struct NodeState {
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
     /// For each import that runs, by workspace and id, the number of the row that it is at.
     pub running_imports: Mutex<HashMap<(Uuid, i64), Arc<AtomicUsize>>>,
+    pub backup_jobs: BackupJobs,
+    /// The figures of the last hour, read once a minute, oldest first.
+    pub figures: Mutex<VecDeque<FiguresReading>>,
+}
+
+/// Figures of the instance at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct FiguresReading {
+    pub at: Timestamp,
+    /// `None` while metrics are disabled.
+    pub totals: Option<MetricTotals>,
+    pub open_workspaces: usize,
+    pub resident_bytes: Option<u64>,
 }
 
 impl NodeState {
@@ -38,6 +53,8 @@ impl NodeState {
             stream_signals: StreamSignals::default(),
             running_keys: Mutex::default(),
             running_imports: Mutex::default(),
+            backup_jobs: BackupJobs::default(),
+            figures: Mutex::default(),
         }
     }
 }

@@ -10,6 +10,7 @@
 //!   central.sqlite.zst
 //!   keys/…                   as they are in the data directory
 //!   workspaces/{id}.sqlite.zst
+//!   verified.json            once it was verified again
 //! ```
 //!
 //! The central file is copied first, then each workspace. Each copy shows one moment. Changes between two of these
@@ -19,6 +20,7 @@
 //! A backup names its instance. An instance lists, restores and deletes only its own backups, so several instances can
 //! share a folder.
 
+pub mod instance_backups;
 mod ownership;
 mod pack;
 mod restore;
@@ -29,9 +31,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::api::Resource;
+use crate::central;
 use crate::config::Config;
 use crate::durable_fs;
 use crate::storage::FileKind;
@@ -44,10 +49,21 @@ pub use restore::restore;
 pub use retention::Keep;
 pub use take::{BackupScope, take};
 
+/// All resources of the module, in the central API.
+pub const RESOURCES: &[Resource] = &[instance_backups::RESOURCE];
+
+/// All resources of the central API.
+pub fn central_resources() -> impl Iterator<Item = &'static Resource> {
+    central::RESOURCES.iter().chain(RESOURCES)
+}
+
 const MANIFEST: &str = "manifest.json";
 const CENTRAL: &str = "central.sqlite.zst";
 const KEYS: &str = "keys";
 const WORKSPACES: &str = "workspaces";
+
+/// The file with the result of the last verification since the backup was taken.
+const VERIFIED: &str = "verified.json";
 
 /// Suffix of a folder that is being written or deleted.
 const UNFINISHED: &str = ".unfinished";
@@ -74,6 +90,15 @@ pub struct Backup {
     pub name: String,
     folder: PathBuf,
     pub manifest: Manifest,
+}
+
+/// The sizes of the files of a backup.
+#[derive(Default)]
+pub struct Sizes {
+    pub bytes: u64,
+    pub packed: u64,
+    /// Number of files that an older backup has as well.
+    pub unchanged: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,11 +130,23 @@ pub struct PackedWorkspace {
     pub file: Packed,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A workspace that could not be read.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct WorkspaceFailure {
+    /// Id of the workspace.
     pub id: Uuid,
+    /// Subdomain of the workspace.
     pub subdomain: String,
+    /// Reason, in English.
     pub problem: String,
+}
+
+/// A verification of a backup, after the one when it was taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Verification {
+    pub at: Timestamp,
+    /// One line for each damaged file.
+    pub problems: Vec<String>,
 }
 
 impl Repository {
@@ -255,6 +292,33 @@ impl Backup {
             done();
         }
         Ok(problems)
+    }
+
+    /// The last verification since the backup was taken. `None` also if its result cannot be read.
+    pub fn last_verification(&self) -> Option<Verification> {
+        serde_json::from_slice(&fs::read(self.folder.join(VERIFIED)).ok()?).ok()
+    }
+
+    /// Saves the result of a verification in the folder of the backup.
+    pub fn save_verification(&self, verification: &Verification) -> anyhow::Result<()> {
+        durable_fs::write_private_file(&self.folder.join(VERIFIED), &serde_json::to_vec_pretty(verification)?)
+    }
+
+    /// Whether everything could be restored from the backup, as far as its last verification tells.
+    pub fn is_good(&self) -> bool {
+        let is_complete = self.manifest.central.is_some() && self.manifest.failures.is_empty();
+        is_complete && self.last_verification().is_none_or(|last| last.problems.is_empty())
+    }
+
+    /// The sizes of its files together.
+    pub fn sizes(&self) -> Sizes {
+        let mut sizes = Sizes::default();
+        for (_, _, Packed { bytes, packed_bytes, is_unchanged, .. }) in self.files() {
+            sizes.bytes += bytes;
+            sizes.packed += packed_bytes;
+            sizes.unchanged += usize::from(*is_unchanged);
+        }
+        sizes
     }
 
     /// Deletes the backup. If that is interrupted, the rest no longer counts as a backup.

@@ -107,6 +107,7 @@ pub const ACTIONS: &[&str] = &[
     "workspace.deleted",
     "workspace.restored",
     "backup.created",
+    "backup.verified",
     "backup.restored",
     "keys.rotated",
 ];

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod central_audit_log;
 pub mod credentials;
 pub mod email_verification;
+pub mod instance_figures;
 pub mod instance_info;
 pub mod instance_mails;
 pub mod instance_workspaces;
@@ -47,6 +48,7 @@ pub const RESOURCES: &[Resource] = &[
     invitations::RESOURCE,
     central_audit_log::RESOURCE,
     instance_info::RESOURCE,
+    instance_figures::RESOURCE,
     instance_workspaces::RESOURCE,
     instance_mails::RESOURCE,
 ];

@@ -15,7 +15,7 @@ use super::table::aligned;
 use super::workspace::{parse_subdomain, print_imported, print_replication_note, print_restored};
 use crate::auth::Origin;
 use crate::backups::{
-    self, Backup, BackupScope, Keep, Ownership, Packed, PackedWorkspace, Repository, Sorted, count_by_instance,
+    self, Backup, BackupScope, Keep, Ownership, PackedWorkspace, Repository, Sorted, Verification, count_by_instance,
 };
 use crate::central::central_audit_log::{self, CentralAuditEvent};
 use crate::central::workspace_files::{self, PlacementOptions};
@@ -121,7 +121,7 @@ pub fn take(command: &TakeArgs, config: &Config, now: Timestamp) -> anyhow::Resu
         shown["not_of_this_instance"] = json!(others.len());
         outln!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
-        let sizes = sizes(&backup);
+        let sizes = backup.sizes();
         let (workspaces, packed) = (counted(backup.manifest.workspaces.len(), "workspace"), HumanBytes(sizes.packed));
         outln!("{}: {workspaces}, {packed} packed of {}, verified", backup.name, HumanBytes(sizes.bytes));
         outln!("  in {}; files unchanged since the last backup: {}", repository.folder().display(), sizes.unchanged);
@@ -131,7 +131,7 @@ pub fn take(command: &TakeArgs, config: &Config, now: Timestamp) -> anyhow::Resu
     incomplete(&backup)
 }
 
-pub fn list(command: &ListArgs, config: &Config) -> anyhow::Result<()> {
+pub fn list(command: &ListArgs, config: &Config, now: Timestamp) -> anyhow::Result<()> {
     let repository = if command.all { Repository::new(config, Ownership::default()) } else { own_repository(config)? };
     let Sorted { own, others } = repository.list()?;
     let lines = if command.all { Vec::new() } else { others_in(&repository, &others) };
@@ -146,7 +146,7 @@ pub fn list(command: &ListArgs, config: &Config) -> anyhow::Result<()> {
         None if command.all => repository.all()?,
         None => own,
     };
-    let problems = if command.verify { verify(&found, command, config)? } else { Vec::new() };
+    let problems = if command.verify { verify(&found, command, config, now)? } else { Vec::new() };
     match (&command.name, found.as_slice()) {
         (Some(_), [backup]) if command.json => outln!("{}", serde_json::to_string_pretty(&backup.manifest)?),
         (Some(_), [backup]) => out!("{}", table_of(backup)),
@@ -361,13 +361,16 @@ fn newest(backups: Vec<Backup>, at: Option<Timestamp>, wanted: impl Fn(&Backup) 
     backups.into_iter().rev().find(|backup| is_early(backup) && wanted(backup))
 }
 
-/// The problems found.
-fn verify(all: &[Backup], command: &ListArgs, config: &Config) -> anyhow::Result<Vec<String>> {
+/// The problems found. They are saved with each backup, if this process may write there.
+fn verify(all: &[Backup], command: &ListArgs, config: &Config, now: Timestamp) -> anyhow::Result<Vec<String>> {
     let temp_dir = if command.all { InstanceTempDir::temporary()? } else { InstanceTempDir::new(&config.data_dir)? };
     let bar = bar(all.iter().map(|backup| backup.files().count()).sum())?;
     let mut problems = Vec::new();
     for backup in all {
         let found = backup.verify(&temp_dir, || bar.inc(1))?;
+        if let Err(error) = backup.save_verification(&Verification { at: now, problems: found.clone() }) {
+            errln!("cx-engine: the result of the verification is not saved: {error:#}");
+        }
         problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", backup.name)));
     }
     bar.finish_and_clear();
@@ -390,29 +393,15 @@ fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-struct Sizes {
-    bytes: u64,
-    packed: u64,
-    unchanged: usize,
-}
-
-fn sizes(backup: &Backup) -> Sizes {
-    let mut sizes = Sizes { bytes: 0, packed: 0, unchanged: 0 };
-    for (_, _, Packed { bytes, packed_bytes, is_unchanged, .. }) in backup.files() {
-        sizes.bytes += bytes;
-        sizes.packed += packed_bytes;
-        sizes.unchanged += usize::from(*is_unchanged);
-    }
-    sizes
-}
-
 /// One backup in the JSON list.
 fn summary(backup: &Backup) -> Value {
-    let (sizes, manifest) = (sizes(backup), &backup.manifest);
+    let (sizes, manifest) = (backup.sizes(), &backup.manifest);
+    let last = backup.last_verification();
     json!({
         "name": backup.name, "instance": manifest.instance, "taken_at": manifest.taken_at, "everything": manifest.central.is_some(),
         "workspaces": manifest.workspaces.len(), "bytes": sizes.bytes, "packed_bytes": sizes.packed,
-        "failures": manifest.failures,
+        "failures": manifest.failures, "verified_at": last.as_ref().map_or(manifest.taken_at, |last| last.at),
+        "problems": last.map_or_else(Vec::new, |last| last.problems),
     })
 }
 
@@ -428,7 +417,7 @@ fn table(all: &[Backup], with_instance: bool) -> String {
             backup.name.clone(),
             backup.single_workspace().map_or("everything", |workspace| &workspace.subdomain).to_owned(),
             manifest.workspaces.len().to_string(),
-            HumanBytes(sizes(backup).packed).to_string(),
+            HumanBytes(backup.sizes().packed).to_string(),
             manifest.program.clone(),
             lacking,
         ];

@@ -220,8 +220,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Docs { page } => docs::run(*page)?,
         Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&SettingArgs::default())?)?,
         Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
-        Command::Backups(command) if command.all => backup::list(command, &cli.settings(&command.place.settings())?)?,
-        Command::Backups(command) => backup::list(command, &cli.config(&command.place.settings())?)?,
+        Command::Backups(command) if command.all => {
+            backup::list(command, &cli.settings(&command.place.settings())?, now)?
+        }
+        Command::Backups(command) => backup::list(command, &cli.config(&command.place.settings())?, now)?,
         Command::Restore(command) => match command.target() {
             (Some(into), _) => {
                 owner::check(into)?;

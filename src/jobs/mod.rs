@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use crate::api::{Error, Result};
-use crate::central::{account_admin, password_recovery, workspace_lifecycle};
+use crate::central::{account_admin, instance_figures, password_recovery, workspace_lifecycle};
 use crate::instance::Instance;
 use crate::storage::{File, Supervisor};
 use crate::tenancy::{journal, kept_uploads};
@@ -141,6 +141,7 @@ pub fn round(instance: &Arc<Instance>, now: Timestamp, whole: bool) -> Result<()
     // A workspace that cannot be written must not block the rest of the round.
     let ended = password_recovery::end_grants(instance, now);
     if whole {
+        instance_figures::read(instance, now);
         write_key_uses(instance)?;
         empty_trash(instance, now)?;
         workspace_lifecycle::undo_abandoned_reservations(instance, now)?;

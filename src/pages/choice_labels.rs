@@ -167,6 +167,7 @@ const OF_ANY_FIELD: &[(&str, Label)] = &[
     ("workspace.deleted", label("Workspace moved to the trash", "Espace de travail mis à la corbeille")),
     ("workspace.restored", label("Workspace restored", "Espace de travail restauré")),
     ("backup.created", label("Backup created", "Sauvegarde créée")),
+    ("backup.verified", label("Backup verified", "Sauvegarde vérifiée")),
     ("backup.restored", label("Backup restored", "Sauvegarde restaurée")),
     ("keys.rotated", label("Encryption keys rotated", "Clés de chiffrement renouvelées")),
     ("webhook.test", label("Test", "Essai")),

@@ -252,7 +252,7 @@ impl Translations {
 
 /// The label of a field that some resource has.
 pub fn common_label(words: &str, language: Translations) -> Option<String> {
-    let all = || crate::central::RESOURCES.iter().chain(crate::workspace::resources());
+    let all = || crate::backups::central_resources().chain(crate::workspace::resources());
     let labelled = |words: &str| {
         let name = words.replace([' ', '.'], "_");
         all().find_map(|resource| resource.label_of(&name)).map(|label| language.label(label))
@@ -371,6 +371,10 @@ fn state_in_french(code: &str) -> &'static str {
         "import_done" => "Cette importation est terminée.",
         "import_expired" => "Le fichier de cette importation n’est plus là\u{a0}: envoyez-le de nouveau.",
         "import_not_checked" => "Lancez d’abord l’essai.",
+        "backup_running" => "Une sauvegarde est en cours de création ou de vérification\u{a0}: attendez la fin.",
+        "backups_unreadable" => {
+            "Les sauvegardes sont illisibles\u{a0}: `cx-engine backups` sur le serveur en donne la raison."
+        }
         "import_running" => "L’importation est en cours\u{a0}: attendez qu’elle soit terminée.",
         "records_refused" => "Des enregistrements ont été refusés\u{a0}: corrigez-les, ou laissez-les de côté.",
         "too_many_imports" => "Trop d’imports sont gardés\u{a0}: supprimez-en un.",

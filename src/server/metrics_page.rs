@@ -13,7 +13,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::log_writer;
 use crate::executors::Executor;
 use crate::instance::Instance;
-use crate::metrics::LaneLabels;
+use crate::metrics::{LaneLabels, resident_memory};
 use crate::storage::File;
 
 pub const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,7 +30,7 @@ struct OutboxLabels {
 }
 
 /// Threads that are of no executor.
-const OTHER_THREADS: [&str; 3] = ["jobs", "mail", "webhooks"];
+const OTHER_THREADS: [&str; 4] = ["backups", "jobs", "mail", "webhooks"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ThreadLabels {
@@ -151,7 +151,7 @@ fn register_process(registry: &mut Registry) -> Option<()> {
     let rest: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let field = |number: usize| rest.get(number - 3)?.parse::<u64>().ok();
     let (user, system, threads, start) = (field(14)?, field(15)?, field(20)?, field(22)?);
-    let (virtual_bytes, resident_pages) = (field(23)?, field(24)?);
+    let virtual_bytes = field(23)?;
     let ticks = rustix::param::clock_ticks_per_second() as f64;
     let system_stat = fs::read_to_string("/proc/stat").ok()?;
     let booted: f64 = system_stat.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
@@ -163,8 +163,7 @@ fn register_process(registry: &mut Registry) -> Option<()> {
         "Start time of the process, in Unix time",
         ConstGauge::new(started),
     );
-    let resident = resident_pages * rustix::param::page_size() as u64;
-    registry.register("process_resident_memory_bytes", "Resident memory", gauge(resident));
+    registry.register("process_resident_memory_bytes", "Resident memory", gauge(resident_memory()?));
     registry.register("process_virtual_memory_bytes", "Virtual memory", gauge(virtual_bytes));
     registry.register("process_threads", "Threads", gauge(threads));
     let open = fs::read_dir("/proc/self/fd").ok()?.count() as u64;

@@ -559,7 +559,7 @@ fn heading(page: &TestResponse) -> String {
 
 /// English labels that are not also French.
 fn english_labels() -> BTreeSet<String> {
-    let central = crate::central::RESOURCES.iter();
+    let central = crate::backups::central_resources();
     let resources: Vec<_> = central.chain(crate::workspace::resources()).collect();
     let mut labels = Vec::new();
     for resource in &resources {
@@ -605,8 +605,9 @@ fn every_page_is_sound_in_both_languages_and_changes_nothing() {
             if !kind.starts_with("text/html") {
                 continue;
             }
-            // The built-in models have names and sources in English.
-            let shown = if route.path.ends_with("/geo/models") { "en" } else { language };
+            // The built-in models have names and sources in English, and mails are in the language of their recipients.
+            let is_foreign = route.path.ends_with("/geo/models") || route.path == "/ui/instance/mails";
+            let shown = if is_foreign { "en" } else { language };
             check_page(&page, language, shown, &labels, &mut say);
             for element in elements(&page.text) {
                 for attribute in ["href", "src", "action", "formaction", "data-lookup"] {

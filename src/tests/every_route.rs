@@ -13,6 +13,7 @@ use crate::api::{
     Audience, BlockingCtx, Error, Id, Layer, Needs, Ok200, Resource, Result, Route, Router, get, inline, openapi,
 };
 use crate::auth::TokenScope;
+use crate::backups::{self, BackupScope, Ownership, Repository};
 use crate::central::outbox::{self, Mail};
 use crate::executors::Executor;
 use crate::pages;
@@ -167,6 +168,13 @@ impl Samples<'_> {
         let change = json!({"email": address(), "current_password": PASSWORD});
         self.server.central().put("/account", change).created();
         (self.server.mailed("/ui/verify-email?code="), self.server.mailed("/ui/undo-email-change?code="))
+    }
+
+    /// A backup, by its name.
+    fn backup(&self) -> String {
+        let config = &self.server.instance.config;
+        let repository = Repository::new(config, Ownership::of_data_dir(&config.data_dir).unwrap());
+        backups::take(&config.data_dir, &repository, BackupScope::Everything, Timestamp::now(), |_, _| {}).unwrap().name
     }
 
     /// A mail that waits.
@@ -477,6 +485,8 @@ impl Samples<'_> {
                 self.server.instance.central.write(move |db| Ok::<_, Error>(db.execute(failed, [id])?)).unwrap();
                 change(id.to_string(), json!({}))
             }
+            (_, "POST", "/instance/backups") => plain(json!({})),
+            (_, "POST", "/instance/backups/{id}/verify") => change(self.backup(), json!({})),
             (_, "PUT", "/workspaces/{id}") => change(self.workspace().0, json!({"name": "N"})),
             (_, "POST", "/workspaces/{id}/transfer") => change(self.workspace().0, json!({"user_id": 1})),
             (_, "DELETE", "/workspaces/{id}") => {

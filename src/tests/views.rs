@@ -9,7 +9,6 @@ use serde_json::Value;
 use crate::api::field::Label;
 use crate::api::resource_view::{Related, ResourceView, Widget};
 use crate::api::{Audience, Layer, Resource};
-use crate::central;
 use crate::tests::description;
 use crate::workspace;
 
@@ -114,7 +113,7 @@ impl Document {
 
 /// Every resource of the API, with its layer.
 fn resources() -> impl Iterator<Item = (Layer, &'static Resource)> {
-    let central = central::RESOURCES.iter().map(|resource| (Layer::Central, resource));
+    let central = crate::backups::central_resources().map(|resource| (Layer::Central, resource));
     let workspace = workspace::resources().map(|resource| (Layer::Workspace, resource));
     central.chain(workspace).filter(|(_, resource)| resource.audience == Audience::Programs)
 }
@@ -348,7 +347,8 @@ fn a_view_has_all_its_words_in_both_languages() {
 fn every_resource_with_a_list_has_a_view_and_every_other_action_a_button() {
     for (_, resource) in resources() {
         let list = collection(resource).filter(|path| !path.contains("second-factor") && *path != "/whoami");
-        let is_list = list.is_some_and(|path| !["/settings", "/instance"].contains(&path))
+        let single = ["/settings", "/instance", "/instance/backups", "/instance/figures"];
+        let is_list = list.is_some_and(|path| !single.contains(&path))
             && !["OAuth", "Imports", "Events"].contains(&resource.name);
         let is_lookup =
             (resource.name.ends_with("look-up") || resource.name == "Search") && resource.view.columns.is_empty();

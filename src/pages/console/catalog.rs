@@ -160,7 +160,10 @@ struct Catalog {
 }
 
 fn catalog(layer: Layer) -> &'static Catalog {
-    static CENTRAL: LazyLock<Catalog> = LazyLock::new(|| Catalog::read(Layer::Central, crate::central::RESOURCES));
+    static CENTRAL: LazyLock<Catalog> = LazyLock::new(|| {
+        let resources: Vec<Resource> = crate::backups::central_resources().copied().collect();
+        Catalog::read(Layer::Central, &resources)
+    });
     static WORKSPACE: LazyLock<Catalog> = LazyLock::new(|| {
         let resources: Vec<Resource> = crate::workspace::resources().copied().collect();
         Catalog::read(Layer::Workspace, &resources)

@@ -18,11 +18,11 @@ use crate::pages::translations::Translations;
 const MOST_BARS: usize = 31;
 
 /// The size of the picture for one bar, in its own units.
-const SLOT: usize = 24;
-const HEIGHT: i64 = 120;
+pub const SLOT: usize = 24;
+pub const HEIGHT: i64 = 120;
 
 /// The height of the largest bar.
-const LARGEST: i64 = 116;
+pub const LARGEST: i64 = 116;
 
 /// Hours that a chart by hour always has: others may be cut off at its ends if they are empty.
 const OFFICE_HOURS: [&str; 2] = ["08:00", "17:00"];
@@ -271,7 +271,7 @@ impl Part {
 }
 
 /// Adds a bar to the shapes of a series, above another one.
-fn draw(shapes: &mut String, x: usize, width: usize, above: i64, height: i64) {
+pub fn draw(shapes: &mut String, x: usize, width: usize, above: i64, height: i64) {
     if height > 0 {
         let _ = write!(shapes, "M{x} {}v-{height}h{width}v{height}z", HEIGHT - above);
     }

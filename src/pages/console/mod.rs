@@ -143,6 +143,8 @@ const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Workspace, "GET", "/smart-routings/call-queues/exceptions/holidays/calendar"),
     (Layer::Central, "GET", "/whoami"),
     (Layer::Central, "GET", "/instance"),
+    (Layer::Central, "GET", "/instance/backups"),
+    (Layer::Central, "GET", "/instance/figures"),
     (Layer::Central, "GET", "/tokens"),
     (Layer::Central, "GET", "/workspaces"),
     (Layer::Central, "GET", "/workspaces/{id}"),

@@ -129,4 +129,85 @@ words! {
         "The person then signs in with the password alone. Do this only if you know that the person asks for it.",
         "La personne se connecte alors avec son seul mot de passe. Ne le faites que si vous savez que la demande vient d’elle.";
     remove(): "Remove", "Retirer";
+
+    backups(): "Backups", "Sauvegardes";
+    back_up_now(): "Back up now", "Sauvegarder maintenant";
+    back_up_title(): "Back up the instance?", "Sauvegarder l’instance\u{a0}?";
+    back_up_about():
+        "Everything is copied and verified in the background. No older backup is deleted.",
+        "Tout est copié et vérifié en arrière-plan. Aucune sauvegarde antérieure n’est supprimée.";
+    verify_now(): "Verify now", "Vérifier maintenant";
+    verify_title(): "Verify the backup?", "Vérifier la sauvegarde\u{a0}?";
+    verify_about():
+        "Each file is unpacked, compared with its checksum and checked by SQLite, in the background.",
+        "Chaque fichier est décompressé, comparé à sa somme de contrôle et vérifié par SQLite, en arrière-plan.";
+    newest_backup(age): "The newest good backup is {age} old.", "La dernière bonne sauvegarde date de {age}.";
+    backup_too_old(age):
+        "The newest good backup is {age} old. Make one every day.",
+        "La dernière bonne sauvegarde date de {age}. Faites-en une chaque jour.";
+    no_good_backup():
+        "There is no good backup of everything.",
+        "Il n’y a aucune bonne sauvegarde de l’ensemble.";
+    under_an_hour(): "less than an hour", "moins d’une heure";
+    one_hour(): "1 hour", "1 heure";
+    number_of_hours(number): "{number} hours", "{number} heures";
+    backup_running(): "A backup is being taken.", "Une sauvegarde est en cours.";
+    verification_running(name): "{name} is being verified.", "{name} est en cours de vérification.";
+    backup_done(name): "The backup {name} is taken and verified.", "La sauvegarde {name} est prise et vérifiée.";
+    verification_done(name): "Every file of {name} is good.", "Tous les fichiers de {name} sont bons.";
+    backup_failed(problem): "The backup failed: {problem}", "La sauvegarde a échoué\u{a0}: {problem}";
+    verification_failed(name, problem):
+        "The verification of {name} failed: {problem}",
+        "La vérification de {name} a échoué\u{a0}: {problem}";
+    progress(): "Progress", "Avancement";
+    workspaces_done(done, of): "{done} of {of} workspaces", "{done} espaces de travail sur {of}";
+    files_done(done, of): "{done} of {of} files", "{done} fichiers sur {of}";
+    no_backup(): "No backup yet.", "Aucune sauvegarde.";
+    no_backup_about():
+        "A backup has every file of this server, and requests go on meanwhile.",
+        "Une sauvegarde contient tous les fichiers de ce serveur, qui reste en service pendant ce temps.";
+    backup_taken(): "Taken", "Prise";
+    backup_content(): "Content", "Contenu";
+    backup_size(): "Size", "Taille";
+    backup_verified(): "Verified", "Vérifiée";
+    verified_when_taken(): "when it was taken", "à la prise";
+    verified_again(): "again, every file", "de nouveau, tous les fichiers";
+    backup_good(): "good", "bonne";
+    backup_incomplete(): "incomplete", "incomplète";
+    backup_damaged(): "damaged", "endommagée";
+    backup_lacks(names): "Missing: {names}", "Manque\u{a0}: {names}";
+    backup_of(workspace): "only {workspace}", "{workspace} seulement";
+    everything_in(number): "everything, {number} workspaces", "tout, {number} espaces de travail";
+    everything_in_one(): "everything, 1 workspace", "tout, 1 espace de travail";
+    backups_in(folder): "In {folder} on the server.", "Dans {folder} sur le serveur.";
+    restore(): "Restore", "Restaurer";
+    restore_about():
+        "A backup is restored by a command on the server, not by a page.",
+        "Une sauvegarde se restaure par une commande sur le serveur, non par une page.";
+    restore_one(): "One workspace, while the server runs:", "Un espace de travail, pendant que le serveur tourne\u{a0}:";
+    restore_all(): "Everything, into a new folder:", "Tout, dans un nouveau dossier\u{a0}:";
+    subdomain_to_type(): "SUBDOMAIN", "SOUS-DOMAINE";
+    folder_to_type(): "NEW-FOLDER", "NOUVEAU-DOSSIER";
+
+    last_hour(): "Last hour", "Dernière heure";
+    last_hour_empty():
+        "The first minute is not over yet.",
+        "La première minute n’est pas encore écoulée.";
+    metrics_are_off():
+        "Requests and waits are not counted: the setting “metrics” is off.",
+        "Les requêtes et les attentes ne sont pas comptées\u{a0}: le réglage «\u{a0}metrics\u{a0}» est désactivé.";
+    requests_chart(): "Requests", "Requêtes";
+    requests_sentence(all, failed):
+        "{all} requests, {failed} with an error of the server",
+        "{all} requêtes, dont {failed} avec une erreur du serveur";
+    other_requests(): "other requests", "autres requêtes";
+    server_errors(): "errors of the server (5xx)", "erreurs du serveur (5xx)";
+    waits_chart(): "Mean wait", "Attente moyenne";
+    longest_mean(value): "at most {value}, mean of a minute", "au plus {value}, en moyenne sur une minute";
+    no_waits(): "no request waited", "aucune requête n’a attendu";
+    open_chart(): "Open workspaces", "Espaces de travail ouverts";
+    memory_chart(): "Memory", "Mémoire";
+    now_and_most(now, most): "{now} now, at most {most}", "{now} maintenant, au plus {most}";
+    minute(): "Minute", "Minute";
+    milliseconds(value): "{value} ms", "{value} ms";
 }

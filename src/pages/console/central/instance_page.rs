@@ -8,6 +8,8 @@ use super::super::display::{self, Shown, plain};
 use super::super::form_page::redirect;
 use super::super::page::{Frame, PageCtx};
 use super::super::route_form::{FormTexts, RouteForm};
+use super::backups_page::{self, NewestBackup};
+use super::figures_chart::{self, HourFigures};
 use crate::api::{BlockingCtx, Html, InnerRequest, Needs, Result, Route, blocking, get};
 use crate::central::instance_info;
 use crate::pages::translations::Translations;
@@ -38,7 +40,10 @@ pub const FORMS: &[RouteForm] = &[RouteForm {
 struct InstancePage<'a> {
     frame: &'a Frame,
     words: Translations,
+    newest: NewestBackup,
     rows: Vec<(String, Shown)>,
+    /// `None` before the end of the first minute.
+    figures: Option<HourFigures>,
 }
 
 fn page(ctx: &BlockingCtx<'_>) -> Result<Html> {
@@ -58,11 +63,18 @@ fn page(ctx: &BlockingCtx<'_>) -> Result<Html> {
         };
         (label, shown)
     });
-    frame.html(StatusCode::OK, &InstancePage { words, rows: rows.collect(), frame: &frame })
+    let rendered = InstancePage {
+        words,
+        newest: backups_page::newest(&page, ctx.now)?,
+        rows: rows.collect(),
+        figures: figures_chart::read(&page)?,
+        frame: &frame,
+    };
+    frame.html(StatusCode::OK, &rendered)
 }
 
 /// A number of bytes for people.
-fn size(words: Translations, bytes: i64) -> String {
+pub fn size(words: Translations, bytes: i64) -> String {
     let (mega, unit) = match words.0 {
         Language::English => (bytes / 1_000_000, "MB"),
         Language::French => (bytes / 1_000_000, "Mo"),

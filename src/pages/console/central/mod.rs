@@ -1,7 +1,9 @@
 //! The pages of the central host: the workspaces and the account of a person, and the instance for its operators.
 
 mod account_page;
+mod backups_page;
 mod central_texts;
+mod figures_chart;
 mod instance_page;
 mod workspace_page;
 mod workspaces_page;
@@ -23,17 +25,20 @@ pub fn by_hand() -> Vec<Resource> {
         Resource::pages("Workspace page", workspace_page::ROUTES),
         Resource::pages("Account page", account_page::ROUTES),
         Resource::pages("Instance page", instance_page::ROUTES),
+        Resource::pages("Backups page", backups_page::ROUTES),
         route_form::pages("Forms of invitations", workspaces_page::FORMS),
         route_form::pages("Forms of a workspace", workspace_page::FORMS),
         route_form::pages("Forms of the account", account_page::FORMS),
         route_form::pages("Forms of operators", instance_page::FORMS),
+        route_form::pages("Forms of backups", backups_page::FORMS),
     ]
 }
 
 /// The forms of single routes.
 #[cfg(test)]
 pub fn forms() -> impl Iterator<Item = &'static RouteForm> {
-    [workspaces_page::FORMS, workspace_page::FORMS, account_page::FORMS, instance_page::FORMS].into_iter().flatten()
+    let operators = [instance_page::FORMS, backups_page::FORMS].into_iter().flatten();
+    [workspaces_page::FORMS, workspace_page::FORMS, account_page::FORMS].into_iter().flatten().chain(operators)
 }
 
 /// The sections that the person may open.
@@ -60,6 +65,7 @@ pub fn sections(page: &PageCtx<'_>, path: &str) -> Vec<NavSection> {
             NavLink { is_current: is_instance, ..link("Instance", "Instance", "/ui/instance", &[]) },
             link("Accounts", "Comptes", "/ui/accounts", &[]),
             link("All workspaces", "Tous les espaces", "/ui/instance/workspaces", &[]),
+            link("Backups", "Sauvegardes", "/ui/instance/backups", &[]),
             link("Mails", "Mails", "/ui/instance/mails", &[]),
         ];
         let label = Label { english: "Operator", french: "Opérateur" };

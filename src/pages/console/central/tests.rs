@@ -1,4 +1,5 @@
 use crate::tests::{PASSWORD, TestBrowser, TestServer};
+use crate::values::Timestamp;
 
 fn owner(server: &TestServer) -> TestBrowser<'_> {
     TestBrowser::signed_in(server, "owner@example.com")
@@ -212,4 +213,69 @@ fn operators_see_the_instance_and_remove_a_lost_second_factor() {
     for path in ["/ui/instance", "/ui/accounts", &page] {
         assert_eq!(zoe.go(path).page.status, 403, "{path}");
     }
+}
+
+#[test]
+fn an_operator_backs_up_on_a_page_and_sees_what_is_wrong_with_a_backup() {
+    let server = TestServer::new();
+    let mut browser = owner(&server);
+    let page = "/ui/instance/backups";
+    for path in ["/ui/instance", page] {
+        browser.go(path);
+        shows(&browser, &["<p class=\"wrong\">There is no good backup of everything."]);
+    }
+    browser.submit("/ui/instance/backups/new", &[]);
+    assert_eq!(browser.url, format!("http://localhost{page}"));
+    while browser.page.text.contains("<progress") {
+        shows(&browser, &["http-equiv=\"refresh\"", " workspaces</p>"]);
+        browser.go(page);
+    }
+    shows(
+        &browser,
+        &["<p class=\"notice\">The newest good backup is less than an hour old.", "everything, 2 workspaces"],
+    );
+    let listed = server.central().get("/instance/backups").ok();
+    let (name, folder) = (listed["backups"][0]["name"].as_str().unwrap(), listed["folder"].as_str().unwrap());
+    shows(&browser, &[&format!("cx-engine restore SUBDOMAIN --backup {name} --backup-dir {folder}</pre>")]);
+
+    // A day and two hours later.
+    let manifest = format!("{folder}/{name}/manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let (taken, old) =
+        (listed["backups"][0]["taken_at"].as_str().unwrap(), Timestamp::now().plus(-27 * 3600).to_string());
+    std::fs::write(&manifest, text.replace(taken, &old)).unwrap();
+    for path in ["/ui/instance", page] {
+        browser.go(path);
+        shows(&browser, &["<p class=\"wrong\">The newest good backup is 27 hours old. Make one every day."]);
+    }
+    std::fs::write(format!("{folder}/{name}/central.sqlite.zst"), "nonsense").unwrap();
+    browser.submit(&format!("/ui/instance/backups/{name}/verify"), &[]);
+    while browser.page.text.contains("<progress") {
+        browser.go(page);
+    }
+    shows(&browser, &["The verification of ", "<span class=\"state wrong\">damaged</span>", "There is no good backup"]);
+}
+
+#[test]
+fn the_last_hour_is_drawn_and_is_a_table() {
+    let server = TestServer::with(&[("metrics", "true")]);
+    let mut browser = owner(&server);
+    browser.go("/ui/instance");
+    shows(&browser, &["The first minute is not over yet."]);
+    let start = Timestamp::now();
+    (0..61).for_each(|n| crate::central::instance_figures::read(&server.instance, start.plus(60 * n)));
+    browser.go("/ui/instance");
+    let page = &browser.page.text;
+    assert_eq!((page.matches("<svg viewBox=\"0 0 1440 120\"").count(), page.matches("<tr>").count()), (4, 61));
+    let pictures = page.split("<svg viewBox=\"0 0 1440").skip(1).map(|rest| rest.split("</svg>").next().unwrap());
+    assert!(pictures.map(str::len).all(|length| length < 4_000), "{page}");
+    assert!(page.len() < 60_000 && !page.contains("style="), "{} bytes", page.len());
+    shows(&browser, &["Requests:", "at most ", "\u{a0}MB</td>"]);
+
+    let server = TestServer::with(&[("metrics", "false")]);
+    (0..2).for_each(|n| crate::central::instance_figures::read(&server.instance, start.plus(60 * n)));
+    let mut browser = owner(&server);
+    browser.go("/ui/instance");
+    shows(&browser, &["Requests and waits are not counted", "<h3>Memory</h3>"]);
+    assert!(!browser.page.text.contains("<h3>Requests</h3>"), "{browser:?}");
 }

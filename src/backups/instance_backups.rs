@@ -1,0 +1,302 @@
+//! The backups of the instance, for its operators: listed, taken and verified by the server. To restore one is a command.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Backup, BackupScope, Ownership, Repository, Verification, WorkspaceFailure};
+use crate::api::field::{Field, labelled};
+use crate::api::resource::Resource;
+use crate::api::{
+    Accepted, BlockingCtx, Error, Input, Needs, Ok200, Operation, Request, Result, Route, blocking, get, post,
+};
+use crate::auth::Origin;
+use crate::central::central_audit_log::CentralAuditEvent;
+use crate::instance::Instance;
+use crate::storage::Fault;
+use crate::tenancy::{BackupJob, BackupWork};
+use crate::values::Timestamp;
+
+pub const RESOURCE: Resource = Resource::new("Backups", "The backups of the instance, for its operators.", ROUTES)
+    .french("Sauvegardes")
+    .fields(FIELDS);
+
+/// The fields, with their labels.
+const FIELDS: &[Field] = &[
+    labelled("backups", "Backups", "Sauvegardes"),
+    labelled("job", "Current work", "Travail en cours"),
+    labelled("folder", "Folder", "Dossier"),
+    labelled("name", "Name", "Nom"),
+    labelled("taken_at", "Taken", "Prise"),
+    labelled("workspace", "Workspace", "Espace de travail"),
+    labelled("workspaces", "Workspaces", "Espaces de travail"),
+    labelled("bytes", "Size of the files", "Taille des fichiers"),
+    labelled("packed_bytes", "Size", "Taille"),
+    labelled("program", "Version", "Version"),
+    labelled("failures", "Missing workspaces", "Espaces manquants"),
+    labelled("verified_at", "Verified", "Vérifiée"),
+    labelled("verified_again", "Verified again", "Vérifiée de nouveau"),
+    labelled("problems", "Problems", "Problèmes"),
+    labelled("is_good", "Good", "Bonne"),
+    labelled("work", "Work", "Travail"),
+    labelled("backup", "Backup", "Sauvegarde"),
+    labelled("state", "State", "État"),
+    labelled("done", "Finished", "Terminé"),
+    labelled("of", "Of", "Sur"),
+    labelled("began_at", "Begun", "Début"),
+    labelled("problem", "Problem", "Problème"),
+];
+
+const ROUTES: &[Route] = &[
+    get(
+        "/instance/backups",
+        &blocking(list),
+        Needs::Operator,
+        "List the backups of the instance, and the progress of a new one (operators only)",
+    )
+    .named("listBackups"),
+    post("/instance/backups", &blocking(take), Needs::Operator, "Back up the instance (operators only)")
+        .named("createBackup"),
+    post(
+        "/instance/backups/{id}/verify",
+        &blocking(verify),
+        Needs::Operator,
+        "Verify every file of a backup again (operators only)",
+    )
+    .named("verifyBackup"),
+];
+
+/// The backups of the instance.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct InstanceBackups {
+    /// The backups, newest first. Backups of other instances in the same folder are not listed.
+    backups: Vec<InstanceBackup>,
+    /// The work that runs, or that ran last. Null if none ran since the server started.
+    job: Option<BackupJob>,
+    /// The folder with the backups, on the server.
+    folder: String,
+}
+
+/// A backup.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct InstanceBackup {
+    /// Name of the backup.
+    #[schemars(example = &"20270329T020007Z")]
+    name: String,
+    /// Time of the backup (UTC).
+    taken_at: Timestamp,
+    /// Subdomain of the workspace, in a backup of one workspace. Null in a backup of everything.
+    workspace: Option<String>,
+    /// Number of workspaces in the backup.
+    workspaces: usize,
+    /// Size of the files, in bytes.
+    bytes: u64,
+    /// Size of the compressed files, in bytes. Files that did not change since an older backup are stored once.
+    packed_bytes: u64,
+    /// Version of cx-engine that took the backup.
+    program: String,
+    /// Workspaces that could not be read and are missing.
+    failures: Vec<WorkspaceFailure>,
+    /// Time of the last verification (UTC): each file is unpacked, compared with its checksum and checked by SQLite.
+    verified_at: Timestamp,
+    /// Whether the last verification came after the one that is part of each backup.
+    verified_again: bool,
+    /// Damaged files that the last verification found, a line each, in English.
+    problems: Vec<String>,
+    /// Whether the backup has everything and its last verification found no problem.
+    is_good: bool,
+}
+
+/// The name of a backup in the path.
+struct BackupName(String);
+
+fn list(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceBackups>> {
+    let repository = repository(ctx.instance).map_err(unreadable)?;
+    let own = repository.list().map_err(unreadable)?.own;
+    Ok(Ok200(InstanceBackups {
+        backups: own.iter().rev().map(InstanceBackup::of).collect(),
+        job: ctx.instance.node.backup_jobs.last(),
+        folder: repository.folder().display().to_string(),
+    }))
+}
+
+fn take(ctx: &BlockingCtx<'_>) -> Result<Accepted<BackupJob>> {
+    let now = ctx.now;
+    let origin = ctx.request.origin();
+    begin(ctx, BackupWork::BACKUP, None, 0, move |instance| {
+        let progress = |done, of| instance.node.backup_jobs.progress(done, of);
+        let repository = repository(instance)?;
+        let made = super::take(&instance.config.data_dir, &repository, BackupScope::Everything, now, progress)?;
+        let details = json!({"backup": made.name, "workspaces": made.manifest.workspaces.len()});
+        note(instance, origin, "backup.created", details);
+        match made.manifest.failures.as_slice() {
+            [] => Ok(made.name),
+            missing => {
+                let names: Vec<&str> = missing.iter().map(|failure| failure.subdomain.as_str()).collect();
+                anyhow::bail!("the backup {} is incomplete: it lacks {}", made.name, names.join(", "))
+            }
+        }
+    })
+}
+
+fn verify(ctx: &BlockingCtx<'_>, BackupName(name): BackupName) -> Result<Accepted<BackupJob>> {
+    let repository = repository(ctx.instance).map_err(unreadable)?;
+    let own = repository.list().map_err(unreadable)?.own;
+    let backup = own.into_iter().find(|backup| backup.name == name).ok_or_else(Error::not_found)?;
+    let (count, now, origin) = (backup.files().count(), ctx.now, ctx.request.origin());
+    begin(ctx, BackupWork::VERIFICATION, Some(name), count, move |instance| {
+        let mut done = 0;
+        let problems = backup.verify(&instance.temp_dir()?, || {
+            done += 1;
+            instance.node.backup_jobs.progress(done, count);
+        })?;
+        backup.save_verification(&Verification { at: now, problems: problems.clone() })?;
+        note(instance, origin, "backup.verified", json!({"backup": backup.name, "problems": problems.len()}));
+        if problems.is_empty() { Ok(backup.name) } else { anyhow::bail!(problems.join("; ")) }
+    })
+}
+
+/// Begins work that goes on after the response. Its result is the name of the backup.
+fn begin(
+    ctx: &BlockingCtx<'_>,
+    work: BackupWork,
+    backup: Option<String>,
+    of: usize,
+    run: impl FnOnce(&Arc<Instance>) -> anyhow::Result<String> + Send + 'static,
+) -> Result<Accepted<BackupJob>> {
+    let begun = ctx.instance.node.backup_jobs.begin(work, backup, of, ctx.now).ok_or_else(|| {
+        Error::rejected("backup_running", "A backup is being taken or verified. Wait until it has ended.")
+    })?;
+    let instance = Arc::clone(ctx.instance);
+    ctx.instance.executors.backups.run(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| run(&instance)));
+        let result = result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into()));
+        if let Err(error) = &result {
+            tracing::error!(error = format!("{error:#}"), "{work} of the instance failed");
+        }
+        instance.node.backup_jobs.end(result.map_err(|error| format!("{error:#}")));
+    });
+    Ok(Accepted(begun))
+}
+
+/// Records the work in the audit log. It is done even if recording fails.
+fn note(instance: &Instance, origin: Origin, action: &'static str, details: serde_json::Value) {
+    if let Err(error) = instance.central.record_event(origin, CentralAuditEvent::new(action).with(details)) {
+        tracing::error!(%error, action, "an event was not recorded in the audit log");
+    }
+}
+
+fn repository(instance: &Instance) -> anyhow::Result<Repository> {
+    Ok(Repository::new(&instance.config, Ownership::of_data_dir(&instance.config.data_dir)?))
+}
+
+fn unreadable(error: anyhow::Error) -> Error {
+    tracing::error!(error = format!("{error:#}"), "the backups cannot be read");
+    let message = "The backups cannot be read. `cx-engine backups` on the server states the reason.";
+    Error::rejected("backups_unreadable", message)
+}
+
+impl InstanceBackup {
+    fn of(backup: &Backup) -> Self {
+        let (sizes, last, manifest) = (backup.sizes(), backup.last_verification(), &backup.manifest);
+        Self {
+            name: backup.name.clone(),
+            taken_at: manifest.taken_at,
+            workspace: backup.single_workspace().map(|workspace| workspace.subdomain.clone()),
+            workspaces: manifest.workspaces.len(),
+            bytes: sizes.bytes,
+            packed_bytes: sizes.packed,
+            program: manifest.program.clone(),
+            failures: manifest.failures.clone(),
+            verified_at: last.as_ref().map_or(manifest.taken_at, |last| last.at),
+            verified_again: last.is_some(),
+            problems: last.map_or_else(Vec::new, |last| last.problems),
+            is_good: backup.is_good(),
+        }
+    }
+}
+
+impl Input for BackupName {
+    fn read(request: &Request) -> Result<Self> {
+        request.path_values.first().cloned().map(Self).ok_or_else(Error::not_found)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.path_value(0, "Name of the backup.", json!({"type": "string", "examples": ["20270329T020007Z"]}));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use crate::tests::TestServer;
+
+    /// Begins work, and waits until it has ended.
+    fn ended(server: &TestServer, path: &str) -> Value {
+        let begun = server.central().post(path, json!({}));
+        assert!(begun.status == 202 && begun.json()["state"] == "running", "{begun:?}");
+        loop {
+            let listed = server.central().get("/instance/backups").ok();
+            let job = &listed["job"];
+            assert!(job["done"].as_i64() <= job["of"].as_i64(), "{job}");
+            if job["state"] != "running" {
+                return listed;
+            }
+        }
+    }
+
+    #[test]
+    fn an_operator_backs_up_and_a_damaged_file_is_found_by_the_next_verification() {
+        let server = TestServer::new();
+        assert_eq!(server.central().get("/instance/backups").ok()["backups"], json!([]));
+        let listed = ended(&server, "/instance/backups");
+        let (job, backup) = (&listed["job"], &listed["backups"][0]);
+        let (name, folder) = (backup["name"].as_str().unwrap(), listed["folder"].as_str().unwrap());
+        assert_eq!((&job["state"], &job["backup"], &job["problem"]), (&json!("done"), &backup["name"], &Value::Null));
+        assert_eq!(
+            (&backup["workspaces"], &backup["is_good"], &backup["verified_again"]),
+            (&json!(2), &json!(true), &json!(false))
+        );
+
+        let verify = format!("/instance/backups/{name}/verify");
+        let listed = ended(&server, &verify);
+        assert_eq!((&listed["job"]["done"], &listed["job"]["of"]), (&json!(3), &json!(3)));
+        assert_eq!(
+            (&listed["backups"][0]["verified_again"], &listed["backups"][0]["is_good"]),
+            (&json!(true), &json!(true))
+        );
+
+        let file = format!("{folder}/{name}/workspaces/{}.sqlite.zst", server.acme.id);
+        fs::write(file, "nonsense").unwrap();
+        let listed = ended(&server, &verify);
+        let problem = listed["job"]["problem"].as_str().unwrap();
+        assert!(listed["job"]["state"] == "failed" && problem.starts_with("acme: "), "{listed}");
+        assert_eq!(
+            (&listed["backups"][0]["is_good"], &listed["backups"][0]["problems"][0]),
+            (&json!(false), &json!(problem))
+        );
+        let events = server.central().get("/audit-log?filter[action]=backup.verified").ok();
+        assert_eq!((&events["total"], &events["data"][0]["details"]["problems"]), (&json!(2), &json!(1)));
+
+        server.central().post("/instance/backups/20270101T000000Z/verify", json!({})).rejected(404, "not_found");
+        fs::write(format!("{folder}/{name}/manifest.json"), "nonsense").unwrap();
+        server.central().get("/instance/backups").rejected(422, "backups_unreadable");
+    }
+
+    #[test]
+    fn one_at_a_time() {
+        let server = TestServer::new();
+        let jobs = &server.instance.node.backup_jobs;
+        jobs.begin(crate::tenancy::BackupWork::BACKUP, None, 0, crate::values::Timestamp::now()).unwrap();
+        server.central().post("/instance/backups", json!({})).rejected(422, "backup_running");
+        jobs.end(Err("the disk is full".into()));
+        assert_eq!(server.central().get("/instance/backups").ok()["job"]["problem"], "the disk is full");
+        assert_eq!(ended(&server, "/instance/backups")["job"]["state"], "done");
+    }
+}
