@@ -58,7 +58,7 @@ const ROUTES: &[Route] = &[
         "List the backups of the instance, and the progress of a new one (operators only)",
     )
     .named("listBackups"),
-    post("/instance/backups", &blocking(take), Needs::Operator, "Back up the instance (operators only)")
+    post("/instance/backups", &blocking(take), Needs::Operator, "Create a backup of the instance (operators only)")
         .named("createBackup"),
     post(
         "/instance/backups/{id}/verify",
@@ -155,7 +155,11 @@ fn verify(ctx: &BlockingCtx<'_>, BackupName(name): BackupName) -> Result<Accepte
         })?;
         backup.save_verification(&Verification { at: now, problems: problems.clone() })?;
         note(instance, origin, "backup.verified", json!({"backup": backup.name, "problems": problems.len()}));
-        if problems.is_empty() { Ok(backup.name) } else { anyhow::bail!(problems.join("; ")) }
+        match problems.len() {
+            0 => Ok(backup.name),
+            1 => anyhow::bail!("1 of {count} files is damaged"),
+            damaged => anyhow::bail!("{damaged} of {count} files are damaged"),
+        }
     })
 }
 
@@ -275,12 +279,13 @@ mod tests {
         let file = format!("{folder}/{name}/workspaces/{}.sqlite.zst", server.acme.id);
         fs::write(file, "nonsense").unwrap();
         let listed = ended(&server, &verify);
-        let problem = listed["job"]["problem"].as_str().unwrap();
-        assert!(listed["job"]["state"] == "failed" && problem.starts_with("acme: "), "{listed}");
         assert_eq!(
-            (&listed["backups"][0]["is_good"], &listed["backups"][0]["problems"][0]),
-            (&json!(false), &json!(problem))
+            (&listed["job"]["state"], &listed["job"]["problem"]),
+            (&json!("failed"), &json!("1 of 3 files is damaged"))
         );
+        let damaged = &listed["backups"][0];
+        let problem = damaged["problems"][0].as_str().unwrap();
+        assert!(damaged["is_good"] == false && problem.starts_with("acme: "), "{damaged}");
         let events = server.central().get("/audit-log?filter[action]=backup.verified").ok();
         assert_eq!((&events["total"], &events["data"][0]["details"]["problems"]), (&json!(2), &json!(1)));
 

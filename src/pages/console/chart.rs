@@ -18,8 +18,8 @@ use crate::pages::translations::Translations;
 const MOST_BARS: usize = 31;
 
 /// The size of the picture for one bar, in its own units.
-pub const SLOT: usize = 24;
-pub const HEIGHT: i64 = 120;
+const SLOT: usize = 24;
+const HEIGHT: i64 = 120;
 
 /// The height of the largest bar.
 pub const LARGEST: i64 = 116;

@@ -95,8 +95,8 @@ struct BackupRow {
     missing: Option<String>,
     size: String,
     state: Shown,
-    verified: Shown,
-    how: String,
+    /// When it was last verified.
+    verified: String,
     problems: Vec<String>,
     verify: String,
 }
@@ -215,8 +215,10 @@ fn row(page: &PageCtx<'_>, backup: &Value) -> Result<BackupRow> {
         missing: (!missing.is_empty()).then(|| words.backup_lacks(&missing.join(", "))),
         size: size(words, backup["packed_bytes"].as_i64().unwrap_or_default()),
         state: Shown::State { word, tone },
-        verified: moment("verified_at"),
-        how: if backup["verified_again"] == true { words.verified_again() } else { words.verified_when_taken() },
+        verified: match backup["verified_again"] == true {
+            true => words.verified_again(moment("verified_at").text()),
+            false => words.verified_when_taken(),
+        },
         verify: format!("{LIST}/{}/verify", super::super::encode(&name)),
         problems,
         name,

@@ -141,10 +141,10 @@ words! {
     verify_about():
         "Each file is unpacked, compared with its checksum and checked by SQLite, in the background.",
         "Chaque fichier est décompressé, comparé à sa somme de contrôle et vérifié par SQLite, en arrière-plan.";
-    newest_backup(age): "The newest good backup is {age} old.", "La dernière bonne sauvegarde date de {age}.";
+    newest_backup(age): "The newest good backup is {age} old.", "La dernière bonne sauvegarde remonte à {age}.";
     backup_too_old(age):
         "The newest good backup is {age} old. Make one every day.",
-        "La dernière bonne sauvegarde date de {age}. Faites-en une chaque jour.";
+        "La dernière bonne sauvegarde remonte à {age}. Faites-en une chaque jour.";
     no_good_backup():
         "There is no good backup of everything.",
         "Il n’y a aucune bonne sauvegarde de l’ensemble.";
@@ -168,10 +168,8 @@ words! {
         "Une sauvegarde contient tous les fichiers de ce serveur, qui reste en service pendant ce temps.";
     backup_taken(): "Taken", "Prise";
     backup_content(): "Content", "Contenu";
-    backup_size(): "Size", "Taille";
-    backup_verified(): "Verified", "Vérifiée";
-    verified_when_taken(): "when it was taken", "à la prise";
-    verified_again(): "again, every file", "de nouveau, tous les fichiers";
+    verified_when_taken(): "Verified when it was taken.", "Vérifiée à la prise.";
+    verified_again(when): "Verified again {when}.", "Vérifiée de nouveau le {when}.";
     backup_good(): "good", "bonne";
     backup_incomplete(): "incomplete", "incomplète";
     backup_damaged(): "damaged", "endommagée";
@@ -189,7 +187,7 @@ words! {
     subdomain_to_type(): "SUBDOMAIN", "SOUS-DOMAINE";
     folder_to_type(): "NEW-FOLDER", "NOUVEAU-DOSSIER";
 
-    last_hour(): "Last hour", "Dernière heure";
+    last_hour(): "The last hour, minute by minute.", "La dernière heure, minute par minute.";
     last_hour_empty():
         "The first minute is not over yet.",
         "La première minute n’est pas encore écoulée.";

@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-use super::super::chart::{LARGEST, SLOT, draw};
+use super::super::chart::{LARGEST, draw};
 use super::super::display::{self, plain};
 use super::super::page::PageCtx;
 use super::instance_page::size;
@@ -17,14 +17,15 @@ const MINUTES: usize = 60;
 /// Minutes under one word of the axis.
 const UNDER_A_WORD: usize = 15;
 
-/// The width of a bar.
-const WIDTH: usize = 18;
+/// The widths of a minute and of its bar, in the units of the picture.
+const SLOT: usize = 5;
+const WIDTH: usize = 4;
 
 /// The charts, and the table with their numbers.
 pub struct HourFigures {
     pub has_requests: bool,
     pub charts: Vec<HourChart>,
-    /// The words of the axis: the times of the quarters.
+    /// The words of the axis: the time in the middle of each quarter.
     pub axis: Vec<String>,
     pub width: usize,
     pub headings: Vec<String>,
@@ -93,7 +94,7 @@ pub fn read(page: &PageCtx<'_>) -> Result<Option<HourFigures>> {
     Ok(Some(HourFigures {
         has_requests,
         charts,
-        axis: quarters.map(|before| time(&zone, &last["to"], before * UNDER_A_WORD)).collect(),
+        axis: quarters.map(|before| time(&zone, &last["to"], before * UNDER_A_WORD - UNDER_A_WORD / 2)).collect(),
         width: MINUTES * SLOT,
         headings: vec![
             words.requests_chart(),
@@ -120,7 +121,7 @@ fn chart(
     };
     let (mut bars, mut on_top) = (String::new(), String::new());
     for (n, figure) in figures.iter().enumerate() {
-        let at = (MINUTES.saturating_sub(figures.len()) + n) * SLOT + (SLOT - WIDTH) / 2;
+        let at = (MINUTES.saturating_sub(figures.len()) + n) * SLOT;
         let top = height(hatched.and_then(|hatched| hatched[n]));
         let rest = (height(*figure) - top).max(0);
         draw(&mut bars, at, WIDTH, 0, rest);
