@@ -9,7 +9,7 @@ use crate::chromium::{Chromium, Scheme};
 use crate::process::{Server, program};
 
 /// A page of each kind.
-const PAGES: [(&str, &str); 25] = [
+const PAGES: [(&str, &str); 27] = [
     ("home", "/ui"),
     ("search", "/ui/search?q=dupont"),
     ("customers", "/ui/customers"),
