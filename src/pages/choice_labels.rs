@@ -22,6 +22,8 @@ const OF_FIELDS: &[(&str, &str, Label)] = &[
     ("state", "failed", label("Failed", "Échoué")),
     ("state", "interrupted", label("Interrupted", "Interrompu")),
     ("state", "expired", label("Expired", "Expiré")),
+    ("work", "backup", label("Backup", "Sauvegarde")),
+    ("work", "verification", label("Verification", "Vérification")),
     ("day_of_week", "0", label("Sunday", "Dimanche")),
     ("day_of_week", "1", label("Monday", "Lundi")),
     ("day_of_week", "2", label("Tuesday", "Mardi")),
