@@ -37,6 +37,11 @@ static RULES: &[Rule] = &[
         "The columns {text} and {text} have the same field: {field}.",
         "Deux colonnes sont importées dans le même champ\u{a0}: {field}.",
     ),
+    // A merge may name any field.
+    Rule("The selected fields {text} is invalid; it may be {text}.", "Un choix de la fusion n’est pas valable."),
+    Rule("The selected fields {text} is invalid.", "La fusion nomme un champ qui n’existe pas."),
+    Rule("The fields {text} field is required.", "Il manque un choix de la fusion."),
+    Rule("The fields {text} must be {text}.", "Un choix de la fusion n’est pas valable."),
     Rule("At least one column must have a field.", "Il faut un champ pour au moins une colonne."),
     Rule(
         "The key {field} must be the field of a column.",
