@@ -164,6 +164,7 @@ pub struct DuplicatePair<T> {
 /// A pair of records. The order does not matter.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("examples" = [{"a": 1, "b": 2}]))]
 pub struct PairOfRecords {
     /// Id of one record.
     a: RowId,
