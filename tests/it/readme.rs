@@ -96,12 +96,13 @@ fn the_chapters_work_as_they_stand_one_after_the_other() {
         assert!(answer.get("error").is_none() && answer.get("hint").is_none(), "{answer}");
     }
     // Keys of a customer see its one contact, and then a new caller. Then a call is routed on a Monday that is a
-    // holiday.
-    let [.., seen, made, found, call, _queue, _span, holidays, goes] = answers.as_slice() else {
+    // holiday, and Monday's hours are copied to four days.
+    let [.., seen, made, found, call, _queue, _span, holidays, goes, copied] = answers.as_slice() else {
         unreachable!("there are six at least")
     };
     assert_eq!(holidays["created"], 11);
     assert_eq!((&goes["reason"], &goes["destination"]), (&Value::from("exception"), &Value::from("898")));
+    assert_eq!(copied["created"], 4);
     assert_eq!(seen["data"][0]["last_name"], "Martin");
     assert_eq!(found["contacts"][0]["id"], made["contact"]["id"]);
     assert_eq!(call["phone_call"]["contact_id"].to_string(), text(&made["contact"]["id"]));
