@@ -68,13 +68,16 @@ impl<'s> Operation<'s> {
         self.parameter(ParameterIn::Query, name, description, true, schema);
     }
 
-    /// Each field of `T` as a parameter.
+    /// Each field of `T` as a parameter. These fields are required, and those that the schema of `T` requires.
     pub fn parameters<T: JsonSchema>(&mut self, place: ParameterIn, required: &[String]) {
         let schema = self.schemas.input::<T>();
+        let of_schema: Vec<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         for (name, mut schema) in schema["properties"].as_object().cloned().into_iter().flatten() {
             let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
             let description = description.as_ref().and_then(Value::as_str).unwrap_or_default();
-            self.parameter(place, &name, description, required.contains(&name), schema);
+            let is_required = required.contains(&name) || of_schema.contains(&name.as_str());
+            self.parameter(place, &name, description, is_required, schema);
         }
     }
 

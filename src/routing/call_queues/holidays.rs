@@ -153,13 +153,15 @@ pub struct NewHolidays {
 /// The country, region and year of the holidays to show.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(extend("required" = ["country", "year"]))]
 pub struct CalendarQuery {
     /// Country of the public holidays.
+    #[schemars(required, example = &"FR")]
     country: Option<Country>,
     /// Region of that country (ISO 3166-2), for example `FR-57`, `DE-BY` or `CH-ZH`. Its regional holidays are shown too.
     region: Option<Text<16>>,
     /// Year of the public holidays.
-    #[schemars(schema_with = "year_schema")]
+    #[schemars(required, range(min = 1900, max = 2200), example = &2027)]
     year: Option<i64>,
 }
 
