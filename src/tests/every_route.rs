@@ -19,7 +19,9 @@ use crate::executors::Executor;
 use crate::pages;
 use crate::tenancy::ChangeRecorder;
 use crate::tests::routing_endpoints::{self, CreatedRows};
-use crate::tests::{AuthenticatorApp, PASSWORD, RoutingClient, TestClient, TestResponse, TestServer, description};
+use crate::tests::{
+    AuthenticatorApp, PASSWORD, RoutingClient, TestClient, TestResponse, TestServer, description, router,
+};
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants::{self, Approval};
 use crate::workspace::{self, permission_catalog};
@@ -535,12 +537,6 @@ pub fn is_page(layer: Layer, route: &Route) -> bool {
     audience == Some(Audience::People)
 }
 
-/// The table of routes. It is built once: it takes long.
-fn router() -> &'static Router {
-    static ROUTER: LazyLock<Router> = LazyLock::new(|| crate::router().unwrap());
-    &ROUTER
-}
-
 /// Whether the route is a page of the console.
 pub fn is_console(layer: Layer, route: &Route) -> bool {
     static PAGES: LazyLock<HashSet<(bool, &str)>> = LazyLock::new(|| {
@@ -955,7 +951,7 @@ fn a_change_shows_nothing_to_whoever_may_not_view() {
     let mut limited = Vec::new();
     walk_workspace(|server, route| {
         let Some(permission) = route.needs.permission() else { return };
-        let router = crate::router().unwrap();
+        let router = router();
         let list = router.list_of(Layer::Workspace, route).and_then(|list| list.needs.permission());
         let is_change = route.method == Method::PUT || (route.method == Method::POST && route.path.contains("{id}"));
         if !is_change || list.is_none_or(|list| asks(route, permission).contains(&list)) {
@@ -1205,7 +1201,7 @@ fn every_answer_has_the_shape_that_the_description_gives_it() {
         let method = route.method.as_str().to_ascii_lowercase();
         if document["paths"].get(route.path).is_none() {
             // Pages are not part of the OpenAPI document.
-            let audience = crate::router().unwrap().find(layer, route.path).unwrap().audience;
+            let audience = router().find(layer, route.path).unwrap().audience;
             assert_eq!(audience, Audience::People, "{} is not described", route.path);
             return;
         }
@@ -1224,7 +1220,7 @@ fn every_answer_has_the_shape_that_the_description_gives_it() {
 /// A change responds with the same tag as a later read, and the tag from before is stale.
 #[test]
 fn a_change_has_the_tag_of_what_it_made() {
-    let router = crate::router().unwrap();
+    let router = router();
     let mut tagged = 0;
     walk(|server, layer, route| {
         let Some(shows) = router.show_route(layer, route).filter(|_| route.has_preconditions()) else { return };
@@ -1253,7 +1249,7 @@ fn operations() -> Vec<(Value, &'static str, Value)> {
     let mut all = Vec::new();
     for layer in [Layer::Central, Layer::Workspace] {
         let document = description(layer);
-        for route in crate::router().unwrap().routes(layer) {
+        for route in router().routes(layer) {
             let operation = document["paths"][route.path][route.method.as_str().to_ascii_lowercase()].clone();
             if operation.is_object() {
                 all.push((document.clone(), route.method.as_str(), operation));
@@ -1324,7 +1320,7 @@ const VERBS: &[&str] = &[
 
 #[test]
 fn every_summary_begins_with_a_verb() {
-    let router = crate::router().unwrap();
+    let router = router();
     let of_layers = [Layer::Central, Layer::Workspace].into_iter().flat_map(|layer| router.routes(layer));
     for route in router.root_routes().chain(of_layers) {
         let first = route.summary.split([' ', ':']).next().unwrap_or_default();
@@ -1339,7 +1335,7 @@ fn no_public_text_is_a_riddle() {
         !["what", "who", "whose"].contains(&first.as_str())
     };
     for layer in [Layer::Central, Layer::Workspace] {
-        for resource in crate::router().unwrap().resources(layer) {
+        for resource in router().resources(layer) {
             assert!(opens_well(resource.about), "{}: {:?}", resource.name, resource.about);
         }
         let document = description(layer);

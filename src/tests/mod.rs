@@ -13,4 +13,4 @@ mod views;
 
 pub use routing_client::RoutingClient;
 pub use test_browser::{TestBrowser, unescaped};
-pub use test_server::{AuthenticatorApp, PASSWORD, TestClient, TestResponse, TestServer, description};
+pub use test_server::{AuthenticatorApp, PASSWORD, TestClient, TestResponse, TestServer, description, router};

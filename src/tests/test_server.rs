@@ -3,9 +3,12 @@
 //! `server.admin().post("/customers", json!({"name": "Ada"})).created()`. The server has two workspaces, `acme` and
 //! `other`, and several kinds of users in `acme`.
 
+use std::fs;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
-use std::sync::Arc;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -23,7 +26,7 @@ use crate::central::invitations::{self, Guest, InviteRole, Inviter};
 use crate::central::outbox::Mail;
 use crate::central::quotas::Quotas;
 use crate::central::workspace_lifecycle::{self, NewWorkspace};
-use crate::central::workspace_rows::Workspace;
+use crate::central::workspace_rows::{self, Workspace};
 use crate::central::{accounts, memberships, password_recovery};
 use crate::config::{Config, RawSettings, Setting};
 use crate::instance::Instance;
@@ -94,6 +97,12 @@ pub struct TestResponse {
 
 pub const PASSWORD: &str = "a-password-for-tests";
 
+/// The table of routes. It is built once: it takes long.
+pub fn router() -> &'static Arc<Router> {
+    static ROUTER: LazyLock<Arc<Router>> = LazyLock::new(|| Arc::new(crate::router().unwrap()));
+    &ROUTER
+}
+
 impl TestServer {
     pub fn new() -> Self {
         Self::with(&[])
@@ -101,22 +110,25 @@ impl TestServer {
 
     /// With other settings than the default ones for tests.
     pub fn with(settings: &[(&str, &str)]) -> Self {
-        Self::create_template(crate::router().unwrap(), settings)
+        Self::create(Arc::clone(router()), settings)
     }
 
     /// With routes that exist only in a test.
     pub fn with_router(router: Router) -> Self {
-        Self::create_template(router, &[])
+        Self::create(Arc::new(router), &[])
     }
 
-    fn create_template(router: Router, settings: &[(&str, &str)]) -> Self {
+    fn create(router: Arc<Router>, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let instance = Instance::open_or_create(config(folder.path(), settings), now()).unwrap();
-        let owner = account(&instance, "owner@example.com");
-        let acme = workspace(&instance, "acme", owner);
-        let other = workspace(&instance, "other", owner);
+        write_files(data_dir(), folder.path());
+        let instance = Instance::open(config(folder.path(), settings), now()).unwrap();
+        let [acme, other] = ["acme", "other"].map(|subdomain| {
+            let (mut found, _) = workspace_rows::named(instance.central.all_workspaces().unwrap(), subdomain).unwrap();
+            found.set_url(&instance);
+            found
+        });
         Self {
-            service: Service::new(Arc::clone(&instance), Arc::new(router)),
+            service: Service::new(Arc::clone(&instance), router),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             _folder: folder,
             instance,
@@ -573,6 +585,46 @@ fn workspace(instance: &Arc<Instance>, subdomain: &str, owner: i64) -> Workspace
     workspace_lifecycle::create_workspace(instance, new, owner, Quotas::default(), &Origin::system(now())).unwrap()
 }
 
+/// The files of a data directory with an owner and two workspaces. They are created once: the migrations take long.
+fn data_dir() -> &'static [DataFile] {
+    static FILES: LazyLock<Vec<DataFile>> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let instance = Instance::open_or_create(config(folder.path(), &[]), now()).unwrap();
+        let owner = account(&instance, "owner@example.com");
+        for subdomain in ["acme", "other"] {
+            workspace(&instance, subdomain, owner);
+        }
+        drop(instance);
+        let mut files = Vec::new();
+        read_files(folder.path(), Path::new(""), &mut files);
+        files
+    });
+    &FILES
+}
+
+/// A file of a data directory: its path there, and its content.
+type DataFile = (PathBuf, Vec<u8>);
+
+fn read_files(data: &Path, folder: &Path, files: &mut Vec<DataFile>) {
+    for entry in fs::read_dir(data.join(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let path = folder.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => read_files(data, &path, files),
+            false => files.push((path, fs::read(entry.path()).unwrap())),
+        }
+    }
+}
+
+fn write_files(files: &[DataFile], data: &Path) {
+    for (path, content) in files {
+        let path = data.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).unwrap();
+        file.write_all(content).unwrap();
+    }
+}
+
 /// 2024-01-20T12:00:00Z
 fn now() -> Timestamp {
     Timestamp::from_seconds(1_705_752_000)
@@ -580,5 +632,5 @@ fn now() -> Timestamp {
 
 /// The OpenAPI document of a layer, as `cx-engine openapi` prints it by default.
 pub fn description(layer: Layer) -> Value {
-    openapi::document(&crate::router().unwrap(), layer, &PublicUrl::new("http", "localhost", 8080))
+    openapi::document(router(), layer, &PublicUrl::new("http", "localhost", 8080))
 }

@@ -14,8 +14,8 @@ use serde_json::{Map, Value};
 use super::odd_inputs::{self, Slip};
 use super::{WatchedServer, each};
 use crate::api::{Layer, Route, openapi};
-use crate::tests::description;
 use crate::tests::every_route::{Sample, is_console, owner, sample};
+use crate::tests::{description, router};
 
 /// The changes to the valid body of a route.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ struct Stage {
 
 /// Each route that takes a body, with the names of its fields. `console_forms.rs` has the forms of the console.
 pub fn routes() -> Vec<(Layer, &'static Route, Vec<String>)> {
-    let router = crate::router().unwrap();
+    let router = router();
     let mut found = Vec::new();
     for layer in [Layer::Central, Layer::Workspace] {
         let document = description(layer);

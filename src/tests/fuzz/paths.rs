@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{WatchedServer, each, odd_inputs};
 use crate::api::Layer;
 use crate::tests::every_route::owner;
+use crate::tests::router;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct PathCase {
@@ -20,7 +21,7 @@ struct PathCase {
 }
 
 fn routes() -> Vec<(Layer, Method, &'static str)> {
-    let router = crate::router().unwrap();
+    let router = router();
     let of =
         |layer| -> Vec<_> { router.routes(layer).map(|route| (layer, route.method.clone(), route.path)).collect() };
     [of(Layer::Central), of(Layer::Workspace)].concat()
