@@ -207,7 +207,7 @@
     else if (key === "?") help();
   });
 
-  // A file that is dropped on a form, and the progress of an import.
+  // A file that is dropped on a form, and the progress of an import or a backup.
   for (const input of all("input[type=file]")) {
     input.form.ondragover = (event) => event.preventDefault();
     input.form.ondrop = (event) => { event.preventDefault(); input.files = event.dataTransfer.files; };

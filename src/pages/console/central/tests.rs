@@ -227,7 +227,7 @@ fn an_operator_backs_up_on_a_page_and_sees_what_is_wrong_with_a_backup() {
     browser.submit("/ui/instance/backups/new", &[]);
     assert_eq!(browser.url, format!("http://localhost{page}"));
     while browser.page.text.contains("<progress") {
-        shows(&browser, &["http-equiv=\"refresh\"", " workspaces</p>"]);
+        shows(&browser, &["http-equiv=\"refresh\"", " data-progress></progress>", " workspaces</p>"]);
         browser.go(page);
     }
     shows(
