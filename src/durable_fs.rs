@@ -38,12 +38,15 @@ pub fn create_private_file(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Writes a file that only its owner can read, completely or not at all. Replaces an existing file at the path.
 pub fn write_private_file(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let unfinished = path.with_extension("new");
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => create_private_file(&unfinished, content),
-    }
-    .with_context(|| format!("cannot write {}", path.display()))?;
+    if_there(fs::remove_file(&unfinished))
+        .and_then(|()| create_private_file(&unfinished, content))
+        .with_context(|| format!("cannot write {}", path.display()))?;
     rename(&unfinished, path)
+}
+
+/// The result of a deletion. What is not there counts as deleted.
+pub fn if_there(deleted: io::Result<()>) -> io::Result<()> {
+    deleted.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Syncs a file or a folder, renames it, and syncs the target folder. Creates the target folder if it does not exist.

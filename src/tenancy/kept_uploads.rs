@@ -2,14 +2,14 @@
 //! their workspace.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use uuid::Uuid;
 
-use crate::durable_fs;
+use crate::durable_fs::{self, if_there};
 use crate::values::Timestamp;
 
 /// Seconds for which a file is kept.
@@ -59,8 +59,4 @@ pub fn delete_expired(data: &Path, now: Timestamp) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-fn if_there(done: io::Result<()>) -> io::Result<()> {
-    done.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
