@@ -13,7 +13,7 @@ mod screenshots;
 use serde_json::{Value, json};
 
 use crate::chromium::{Chromium, Scheme};
-use crate::test_server::{PASSWORD, Team, TestServer, email, text};
+use crate::test_server::{PASSWORD, Team, TestServer, Who, at, email, text};
 
 /// A workspace with a customer, contacts, calls and a queue, and its owner at a browser.
 struct Office {
@@ -103,6 +103,13 @@ impl Office {
         let owner = self.server.log_in("acme");
         let inside = self.server.enter(&owner, &self.acme.workspace);
         self.server.get(&inside, &format!("/contacts/{}", self.contact)).ok()
+    }
+
+    /// A PBX with a key of its own.
+    fn pbx(&self) -> Who {
+        let key = json!({"name": "PBX", "permissions": ["crm.lookup"]});
+        let key = self.server.post(&self.acme.inside, "/integration-keys", key).created()["key"].clone();
+        at("acme").with(&key)
     }
 
     /// A list of the call routing of the customer.

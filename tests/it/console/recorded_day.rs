@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{Hands, Office, Person, field};
 use crate::chromium::{Chromium, Scheme};
-use crate::test_server::{PASSWORD, Who, at, email};
+use crate::test_server::{PASSWORD, Who, email};
 
 /// Calls of the short form. The long form goes on for ten minutes.
 const CALLS: usize = 12;
@@ -48,9 +48,7 @@ fn day(goes_on: impl Fn(usize) -> bool) {
     for (name, extension) in [("ida", "201"), ("max", "202")] {
         agents.push((extension, agent(&office, name, extension).expect("a browser, as before")));
     }
-    let key = json!({"name": "PBX", "permissions": ["crm.lookup"]});
-    let key = office.server.post(&office.acme.inside, "/integration-keys", key).created()["key"].clone();
-    let pbx = at("acme").with(&key);
+    let pbx = office.pbx();
     let before = office.count("/phone-calls");
     let (mut recorded, mut created) = (0, 0);
     for call in (0..).take_while(|call| goes_on(*call)) {
