@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::import::MOST_ROWS;
-use super::media_type::{BodyKind, MAX_FILE};
+use super::media_type::{BodyKind, MAX_FILE, MIB};
 use crate::auth::{Throttled, TokenFault};
 use crate::storage::{DiskError, Fault};
 use crate::tenancy::text_indexes::Missing;
@@ -237,7 +237,7 @@ impl Error {
             Self::BodyTimeout => "The body did not arrive in time.".into(),
             Self::TooLarge(limit) if *limit >= MAX_FILE => format!(
                 "The file may not be larger than {} MiB or have more than {MOST_ROWS} rows. Send it in parts.",
-                MAX_FILE / BodyKind::USUAL
+                MAX_FILE / MIB
             )
             .into(),
             Self::TooLarge(limit) => format!("The body may not be larger than {limit} bytes.").into(),
@@ -245,7 +245,7 @@ impl Error {
                 "This path does not accept the media type of the body. Send CSV or JSON, as {}, with at most {} MiB and \
                  {MOST_ROWS} rows.",
                 names(*body, " or "),
-                MAX_FILE / BodyKind::USUAL
+                MAX_FILE / MIB
             )
             .into(),
             Self::UnsupportedMediaType(body) => {

@@ -81,7 +81,7 @@ pub struct FileRow<'f> {
 #[derive(Clone, Copy)]
 pub enum RowSource<'f> {
     Cells(&'f [Cow<'f, str>]),
-    /// A line of CSV whose cells cannot be told apart.
+    /// A row of CSV with a misplaced quote: no cell boundaries are known.
     Line(&'f str),
     Json(&'f Value),
 }
@@ -182,11 +182,7 @@ impl ImportText {
                 while sample.len() < most
                     && let Some(row) = rows.next()
                 {
-                    let source = match &row {
-                        CsvRow::Cells(cells) => RowSource::Cells(cells),
-                        CsvRow::Misquoted | CsvRow::Unclosed(_) => RowSource::Line(rows.row_text()),
-                    };
-                    sample.push(source.texts(&self.columns));
+                    sample.push(RowSource::of(&row, &rows).texts(&self.columns));
                 }
             }
             Layout::Json(name) => {
@@ -214,7 +210,7 @@ impl ImportText {
 }
 
 impl ImportRows {
-    /// Finds the rows of `T` in a text, whose columns have the names of its fields.
+    /// Finds the rows of `T` in a text. A column has the name of the field that it contains.
     pub fn find<T: JsonSchema>(text: Bytes, format: Format, name: &'static str) -> Result<Self> {
         let known = CsvField::all::<T>();
         let named = |name: &str| known.iter().find(|field| field.name.eq_ignore_ascii_case(name));
@@ -280,11 +276,7 @@ impl ImportRows {
                 let mut rows = self.text.csv_rows(delimiter, first)?;
                 while let Some(row) = rows.next() {
                     number += 1;
-                    let source = match &row {
-                        CsvRow::Cells(cells) => RowSource::Cells(cells),
-                        CsvRow::Misquoted | CsvRow::Unclosed(_) => RowSource::Line(rows.row_text()),
-                    };
-                    let fields = read(&row, &self.fields);
+                    let (source, fields) = (RowSource::of(&row, &rows), read(&row, &self.fields));
                     work(FileRow { number, line: rows.row_line(), source, fields })?;
                 }
                 Ok(())
@@ -334,7 +326,15 @@ impl ImportRows {
     }
 }
 
-impl RowSource<'_> {
+impl<'f> RowSource<'f> {
+    /// The last row of a CSV text.
+    fn of(row: &'f CsvRow<'f>, text: &CsvText<'f>) -> Self {
+        match row {
+            CsvRow::Cells(cells) => Self::Cells(cells),
+            CsvRow::Misquoted | CsvRow::Unclosed(_) => Self::Line(text.row_text()),
+        }
+    }
+
     /// A text for each column.
     fn texts(self, columns: &[FileColumn]) -> Vec<String> {
         match self {

@@ -2,8 +2,10 @@
 
 use std::str::FromStr;
 
+pub const MIB: usize = 1024 * 1024;
+
 /// The size limit of a file with rows, in bytes.
-pub const MAX_FILE: usize = 32 * 1024 * 1024;
+pub const MAX_FILE: usize = 32 * MIB;
 
 /// The kind of body that a request may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,7 @@ impl MediaType {
 
 impl BodyKind {
     /// The usual size limit of a body, in bytes.
-    pub const USUAL: usize = 1024 * 1024;
+    pub const USUAL: usize = MIB;
 
     /// Whether the body is or has a file with rows.
     pub fn has_rows(self) -> bool {
@@ -87,6 +89,15 @@ impl BodyKind {
 pub enum Format {
     Json,
     Csv,
+}
+
+impl Format {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+        }
+    }
 }
 
 impl FromStr for Format {

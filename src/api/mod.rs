@@ -46,7 +46,7 @@ pub use csv_cell::{CsvField, rewrite as rewrite_cell};
 pub use customer_scope::{CallerScope, CustomerColumn, CustomerOwned, Given, Scope, check_customer, placed};
 pub use entity::ImportKey;
 pub use error::{Error, Problem, Result};
-pub use export::{Export, export_all};
+pub use export::{Export, export_all, fields};
 pub use handler::{BlockingCtx, Ctx, Handler, Inputs, blocking, hashing, inline, long_running, run};
 pub use ids::Ids;
 pub use import::{ImportBody, ImportCounts, ImportFollower, ImportMode, Importer, LONGEST, MOST_ROWS, check_count};

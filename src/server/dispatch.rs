@@ -213,12 +213,8 @@ impl RequestJob {
     /// Runs outside the lanes, within the group's share of these threads.
     fn send(self, threads: &Threads, share: Option<&Arc<Share>>) {
         let most = self.routed.request.instance.config.max_waiting;
-        match share {
-            Some(share) if threads.waiting().max(share.waiting()) < most => {
-                share.run(threads, move || self.run_outside_lane());
-            }
-            None if threads.waiting() < most => threads.run(move || self.run_outside_lane()),
-            _ => {}
+        if threads.waiting_within(share) < most {
+            threads.run_within(share, move || self.run_outside_lane());
         }
     }
 

@@ -1,9 +1,8 @@
 //! Operation of the server: health, readiness, metrics, and the domains for which a proxy may get certificates. These
 //! routes are available on any host, even if there is no workspace. They run outside the limits of other requests.
 
-use std::sync::Arc;
-
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderValue, Response, header};
 use tokio::sync::Mutex;

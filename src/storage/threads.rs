@@ -9,6 +9,7 @@ use std::thread;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::Share;
 use super::batch::Fault;
 
 /// Enough for SQLite and a handler, and less than a huge page: a thread with a huge-page stack holds all of it in
@@ -118,6 +119,19 @@ impl Threads {
 
     pub fn run(&self, task: impl FnOnce() + Send + 'static) {
         self.0.0.add(Box::new(task));
+    }
+
+    /// Runs a task within a share of these threads, if there is one.
+    pub fn run_within(&self, share: Option<&Arc<Share>>, task: impl FnOnce() + Send + 'static) {
+        match share {
+            Some(share) => share.run(self, task),
+            None => self.run(task),
+        }
+    }
+
+    /// Tasks that wait before a new one within this share.
+    pub fn waiting_within(&self, share: Option<&Arc<Share>>) -> usize {
+        self.waiting().max(share.map_or(0, |share| share.waiting()))
     }
 
     /// Tasks that no thread has taken yet.

@@ -385,6 +385,7 @@ fn run(ctx: &BlockingCtx<'_>, Id(id): Id, Json(options): Json<RunOptions>) -> Re
 }
 
 fn start(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<Accepted<ImportDetails>> {
+    // To others the import does not exist, also while it runs.
     ctx.read(move |ctx| StoredImport::find(ctx, id))?;
     run::begin(ctx, id, step)?;
     ctx.read(move |ctx| StoredImport::find(ctx, id)?.shown(ctx)).map(Accepted)
@@ -415,6 +416,10 @@ fn remove(ctx: &BlockingCtx<'_>, Id(id): Id) -> Result<Done> {
 pub fn move_all(db: &Connection, from: i64, to: i64) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE imports SET customer_id = ?2 WHERE customer_id = ?1")?.execute((from, to))?;
     Ok(())
+}
+
+fn import_running() -> Error {
+    Error::rejected("import_running", "The import is running. Wait until it has ended.")
 }
 
 fn import_done() -> Error {
@@ -586,7 +591,7 @@ impl StoredImport {
             }
             None => None,
         };
-        let format = if row.get_ref(5)?.as_str()? == "csv" { Format::Csv } else { Format::Json };
+        let format = row.get_ref(5)?.as_str()?.parse().unwrap_or(Format::Json);
         Ok(Self {
             id: row.get(0)?,
             resource: row.get(1)?,
@@ -614,7 +619,6 @@ impl StoredImport {
     }
 
     fn insert(&self, db: &Connection, owner: &str) -> Result<i64> {
-        let format = if self.format == Format::Csv { "csv" } else { "json" };
         let sql = "INSERT INTO imports (owner, resource, customer_id, file, name, format, bytes, encoding, delimiter, records,
                 columns, sample, mode, state, refused_records, refused_left_out, created_at)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, '[]', 0, ?15)";
@@ -624,7 +628,7 @@ impl StoredImport {
             self.customer_id,
             self.file,
             self.name,
-            format,
+            self.format.name(),
             self.bytes,
             self.encoding,
             self.delimiter,
@@ -692,7 +696,7 @@ impl StoredImport {
 
     fn require_idle(&self, request: &Request) -> Result<()> {
         match self.state_now(request)?.1 {
-            Some(_) => Err(Error::rejected("import_running", "The import is running. Wait until it has ended.")),
+            Some(_) => Err(import_running()),
             None => Ok(()),
         }
     }
@@ -717,7 +721,7 @@ impl StoredImport {
             resource: self.resource,
             customer_id: self.customer_id,
             file: self.name,
-            format: (if self.format == Format::Csv { "csv" } else { "json" }).to_owned(),
+            format: self.format.name().to_owned(),
             bytes: self.bytes,
             encoding: self.encoding,
             delimiter: self.delimiter,

@@ -169,31 +169,21 @@ fn show_import(
         // An element without a maximum has no value.
         ImportView::Working { sentence, done, of: of.max(1), progress }
     };
-    let columns = |problems| {
-        let view = ImportView::Columns(Box::new(columns_view(page, collection, import)));
-        let status = if problems { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-        (1, status, view)
-    };
+    let refused = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let (step, status, view) = match state {
         "checking" => (2, StatusCode::OK, working(words.import_checking())),
         "running" => (3, StatusCode::OK, working(words.import_running())),
-        "checked" if !wants_columns => {
-            let status = if problems.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-            (2, status, ImportView::Trial(Box::new(trial(page, collection, import))))
-        }
+        "checked" if !wants_columns => (2, refused, ImportView::Trial(Box::new(trial(page, collection, import)))),
         "done" => (3, StatusCode::OK, ImportView::Done(Box::new(done(page, collection, place, import)))),
         "failed" if !wants_columns && problems.is_empty() => {
-            let view = ResultView { heading: words.import_failed(), ..trial(page, collection, import) };
-            let problem = plain(&import["problem"]);
             let view = ResultView {
-                sentence: Some(sentence(words, collection, &problem)),
-                run: None,
-                leave_out: None,
-                ..view
+                heading: words.import_failed(),
+                sentence: Some(sentence(words, collection, &plain(&import["problem"]))),
+                ..result(page, collection, import)
             };
             (2, StatusCode::OK, ImportView::Trial(Box::new(view)))
         }
-        _ => columns(!problems.is_empty()),
+        _ => (1, refused, ImportView::Columns(Box::new(columns_view(page, collection, import)))),
     };
     let mut problems = problems;
     if state == "interrupted" && problems.is_empty() {
@@ -210,7 +200,7 @@ pub fn step(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
     let value = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let here = format!("{}/{id}", start(collection, place));
     let inner = |route: InnerRequest| page.send(route.at(&id));
-    let result = match value("step") {
+    let (result, shown) = match value("step") {
         Some("check") => {
             let fields = sent.iter().filter(|(name, _)| name == "field");
             let fields: Vec<Option<&str>> =
@@ -218,22 +208,12 @@ pub fn step(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
             let key = value("key").filter(|key| !key.is_empty() && value("mode") == Some("upsert"));
             let plan = json!({"fields": fields, "mode": value("mode").unwrap_or("create"), "key": key});
             let saved = inner(InnerRequest::put("/imports/{id}", plan.clone()));
-            match saved.and_then(|_| inner(InnerRequest::post("/imports/{id}/check", json!({})))) {
-                Err(error) if is_of_form(&error) && error.code() != "import_running" => {
-                    let typed = typed(&import, &plan);
-                    return show_import(page, collection, place, &typed, page.words().problems(&error));
-                }
-                other => other,
-            }
+            let begun = saved.and_then(|_| inner(InnerRequest::post("/imports/{id}/check", json!({}))));
+            (begun, typed(&import, &plan))
         }
         Some("run") => {
             let options = json!({"leave_out_refused": value("leave_out") == Some("1")});
-            match inner(InnerRequest::post("/imports/{id}/run", options)) {
-                Err(error) if is_of_form(&error) && error.code() != "import_running" => {
-                    return show_import(page, collection, place, &import, page.words().problems(&error));
-                }
-                other => other,
-            }
+            (inner(InnerRequest::post("/imports/{id}/run", options)), import)
         }
         Some("delete") => {
             inner(InnerRequest::delete("/imports/{id}"))?;
@@ -242,8 +222,11 @@ pub fn step(page: &PageCtx<'_>, collection: &'static Collection, place: &Place) 
         _ => return Err(Error::BadRequest("The form names no step of the import.")),
     };
     match result {
-        Err(error) if error.code() != "import_running" => Err(error),
         // A form that was sent twice leads to the same import.
+        Err(error) if error.code() != "import_running" => match is_of_form(&error) {
+            true => show_import(page, collection, place, &shown, page.words().problems(&error)),
+            false => Err(error),
+        },
         _ => Redirect::to(here).into_response(page.request),
     }
 }

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ImportColumn, ImportResult, Mode, State, StoredImport, importable, to_json};
+use super::{ImportColumn, ImportResult, Mode, State, StoredImport, import_running, importable, to_json};
 use crate::api::{
     BlockingCtx, Error, FileRow, ImportCounts, ImportFollower, ImportMode, ImportRows, Importer, LONGEST, Result,
     rewrite_cell,
@@ -74,8 +74,7 @@ pub fn begin(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<()> {
     let threads = executor.threads(&instance.executors);
     let threads = threads.ok_or_else(|| Error::Internal("imports have no threads".into()))?;
     let share = lease.group().and_then(|group| executor.share(&group).cloned());
-    let waiting = threads.waiting().max(share.as_ref().map_or(0, |share| share.waiting()));
-    if waiting >= instance.config.max_waiting {
+    if threads.waiting_within(share.as_ref()) >= instance.config.max_waiting {
         return Err(Error::Overloaded);
     }
     // From now on nobody changes the import. A change that came before is seen in the next turn.
@@ -92,7 +91,6 @@ pub fn begin(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<()> {
     let work = ImportWork {
         path: import.path(ctx)?,
         report: Arc::new(Mutex::new(Report::new(import.refused_path(ctx)?))),
-        refused_path: import.refused_path(ctx)?,
         importer: Importer {
             recorder: ctx.recorder()?,
             mode: if import.mode == Mode::UPSERT { ImportMode::Upsert } else { ImportMode::Create },
@@ -110,10 +108,7 @@ pub fn begin(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<()> {
         running,
         now,
     };
-    match share {
-        Some(share) => share.run(threads, move || work.run()),
-        None => threads.run(move || work.run()),
-    }
+    threads.run_within(share.as_ref(), move || work.run());
     Ok(())
 }
 
@@ -129,7 +124,7 @@ impl RunningImport {
         let (key, at) = ((workspace, id), Arc::new(AtomicUsize::new(0)));
         let mut running = instance.node.running_imports.lock();
         if running.contains_key(&key) {
-            return Err(Error::rejected("import_running", "The import is running. Wait until it has ended."));
+            return Err(import_running());
         }
         running.insert(key, Arc::clone(&at));
         Ok(Self { instance: Arc::clone(instance), key, at })
@@ -145,7 +140,6 @@ impl Drop for RunningImport {
 struct ImportWork {
     import: StoredImport,
     path: PathBuf,
-    refused_path: PathBuf,
     importer: Importer,
     lease: Lease,
     step: Step,
@@ -162,8 +156,10 @@ impl ImportWork {
         if let Err(error) = self.save(done) {
             tracing::error!(%error, import = self.import.id, "the result of an import was not saved");
         }
-        let has_refused = !self.report.lock().listed.is_empty();
-        if !has_refused && let Err(error) = kept_uploads::delete(&self.refused_path) {
+        let report = self.report.lock();
+        if report.listed.is_empty()
+            && let Err(error) = kept_uploads::delete(&report.path)
+        {
             tracing::warn!(%error, import = self.import.id, "an empty file was not deleted");
         }
     }
