@@ -7,7 +7,7 @@ mod numbered;
 
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -439,6 +439,17 @@ pub(super) fn usable_order(order: Vec<SortKey>, db: &Connection) -> rusqlite::Re
         return Ok(order);
     }
     Ok(order.into_iter().map(|key| SortKey { column: key.unindexed.unwrap_or(key.column), ..key }).collect())
+}
+
+/// The row of a list for which a condition is true, if there is one.
+pub fn find_row<T: Listable>(
+    db: &Connection,
+    condition: &'static str,
+    values: impl Params,
+) -> rusqlite::Result<Option<T>> {
+    let ListSpec { table, columns, .. } = T::LISTING;
+    let sql = format!("SELECT {columns} FROM {table} WHERE {condition}");
+    db.prepare_cached(&sql)?.query_row(values, T::from_row).optional()
 }
 
 /// Rows that are in memory at once.

@@ -35,7 +35,7 @@ const ROUTES: &[Route] = &[get(
 .named("getFigures")];
 
 /// Minutes that are kept.
-const MINUTES: usize = 60;
+pub const MINUTES: usize = 60;
 
 /// The minutes of the last hour.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -58,7 +58,7 @@ pub struct MinuteFigures {
     /// Mean wait of a request for its turn, in milliseconds. Null if no request waited, and while the setting `metrics`
     /// is off.
     mean_wait_ms: Option<f64>,
-    /// Number of workspaces whose files were open at the end of the minute.
+    /// Number of open workspaces at the end of the minute.
     open_workspaces: usize,
     /// Resident memory of the process at the end of the minute, in bytes. Null where the system does not tell it.
     resident_bytes: Option<u64>,

@@ -1,12 +1,12 @@
 //! Mails that are not sent yet, for operators: they wait, or every attempt has failed.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::outbox;
 use crate::api::field::{Field, choice, integer, labelled, moment, text};
-use crate::api::list::{List, ListSpec, Listable};
+use crate::api::list::{List, ListSpec, Listable, find_row};
 use crate::api::resource::Resource;
 use crate::api::resource_view::{ResourceView, Widget, button, group, label, quick_filter};
 use crate::api::{Ctx, Error, Id, Needs, Ok200, Page, Result, Route, Saved, get, post, run};
@@ -115,10 +115,7 @@ fn send_again(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Saved<InstanceMail>> {
 }
 
 fn find(db: &Connection, id: i64) -> Result<InstanceMail> {
-    let ListSpec { table, columns, .. } = InstanceMail::LISTING;
-    let sql = format!("SELECT {columns} FROM {table} WHERE id = ?1");
-    let found = db.prepare_cached(&sql)?.query_row([id], InstanceMail::from_row).optional()?;
-    found.ok_or_else(Error::not_found)
+    find_row(db, "id = ?1", [id])?.ok_or_else(Error::not_found)
 }
 
 impl Listable for InstanceMail {

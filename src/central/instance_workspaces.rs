@@ -1,6 +1,6 @@
 //! All workspaces of the instance, for its operators: suspended, resumed, and restored from the trash.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::workspace_lifecycle;
 use super::workspace_rows;
 use crate::api::field::{Field, choice, integer, labelled, moment, text};
-use crate::api::list::{List, ListSpec, Listable};
+use crate::api::list::{List, ListSpec, Listable, find_row};
 use crate::api::resource::Resource;
 use crate::api::resource_view::{ResourceView, Widget, button, group, label, quick_filter};
 use crate::api::{
@@ -165,23 +165,13 @@ fn restore(
     api::Uuid(id): api::Uuid,
     Json(how): Json<WorkspaceRestore>,
 ) -> Result<Saved<InstanceWorkspace>> {
-    let wanted = how.subdomain.clone();
-    ctx.instance.central.write(move |db| {
-        let found = find(db, id)?;
-        found.require(InstanceWorkspaceStatus::TRASHED)?;
-        let subdomain = wanted.as_deref().unwrap_or(&found.subdomain);
-        let sql = "SELECT 1 FROM workspaces WHERE subdomain = ?1 AND status <> 'trashed'";
-        if db.prepare_cached(sql)?.exists([subdomain])? { Err(Error::taken("subdomain")) } else { Ok(()) }
-    })?;
+    ctx.instance.central.read(move |db| find(db, id)?.require(InstanceWorkspaceStatus::TRASHED))?;
     workspace_lifecycle::restore(ctx.instance, id, how.subdomain, &ctx.request.origin())?;
     ctx.instance.central.read(move |db| find(db, id)).map(Saved)
 }
 
 fn find(db: &Connection, id: Uuid) -> Result<InstanceWorkspace> {
-    let ListSpec { table, columns, .. } = InstanceWorkspace::LISTING;
-    let sql = format!("SELECT {columns} FROM {table} WHERE id = ?1");
-    let found = db.prepare_cached(&sql)?.query_row([id.to_string()], InstanceWorkspace::from_row).optional()?;
-    found.ok_or_else(Error::workspace_not_found)
+    find_row(db, "id = ?1", [id.to_string()])?.ok_or_else(Error::workspace_not_found)
 }
 
 impl InstanceWorkspace {

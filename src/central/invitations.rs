@@ -3,7 +3,7 @@
 //! A person with the mailed code has read the mail. The code therefore permits registration even if registration is by
 //! invitation only. An account whose verified address matches the invitation needs no code.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::email_verification;
 use super::quotas::Quotas;
 use super::{mail_templates, memberships, outbox, workspace_rows};
 use crate::api::field::{Field, choice, integer, labelled, moment, text};
-use crate::api::list::{List, ListSpec, Listable};
+use crate::api::list::{List, ListSpec, Listable, find_row};
 use crate::api::resource::Resource;
 use crate::api::resource_view::{ResourceView, Widget, button, group, label};
 use crate::api::{
@@ -321,7 +321,7 @@ fn renew(db: &Connection, workspace: Uuid, id: i64, quotas: Quotas, now: Timesta
 
 /// The invitation of a code, whatever its status.
 pub fn with_code(db: &Connection, code: &str) -> rusqlite::Result<Option<UserInvite>> {
-    one(db, "code_digest = ?1", [secret::digest(code)])
+    find_row(db, "code_digest = ?1", [secret::digest(code)])
 }
 
 /// The invitation of a code, with the data that the accept page needs.
@@ -424,7 +424,7 @@ fn record_answer(db: &Connection, id: i64, status: &str, now: Timestamp) -> Resu
 /// verifies the address.
 fn find_by_email(db: &Connection, account_id: i64, id: i64, code: Option<&str>, origin: &Origin) -> Result<UserInvite> {
     let Some(code) = code else {
-        return one(db, "id = ?1 AND account_id = ?2", (id, account_id))?.ok_or_else(Error::not_found);
+        return find_row(db, "id = ?1 AND account_id = ?2", (id, account_id))?.ok_or_else(Error::not_found);
     };
     let invite = with_code(db, code)?.filter(|invite| invite.id == id).ok_or_else(Error::not_found)?;
     let account = accounts::find(db, account_id)?;
@@ -435,22 +435,11 @@ fn find_by_email(db: &Connection, account_id: i64, id: i64, code: Option<&str>, 
 }
 
 fn of_workspace(db: &Connection, workspace: Uuid, id: i64) -> Result<UserInvite> {
-    one(db, "id = ?1 AND workspace_id = ?2", (id, workspace.to_string()))?.ok_or_else(Error::not_found)
+    find_row(db, "id = ?1 AND workspace_id = ?2", (id, workspace.to_string()))?.ok_or_else(Error::not_found)
 }
 
 fn find(db: &Connection, id: i64) -> Result<UserInvite> {
-    one(db, "id = ?1", [id])?.ok_or_else(Error::not_found)
-}
-
-fn one(
-    db: &Connection,
-    condition: &'static str,
-    values: impl rusqlite::Params,
-) -> rusqlite::Result<Option<UserInvite>> {
-    let ListSpec { table, columns, .. } = UserInvite::LISTING;
-    db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE {condition}"))?
-        .query_row(values, UserInvite::from_row)
-        .optional()
+    find_row(db, "id = ?1", [id])?.ok_or_else(Error::not_found)
 }
 
 impl Listable for UserInvite {

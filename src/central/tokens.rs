@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::credentials::{Issued, TokenSpec, issue, revoke_all, revoke_one};
 use super::notices::{self, NoticeKind};
 use super::{account_session, accounts};
 use crate::api::field::{Field, integer, labelled, moment};
-use crate::api::list::{List, ListSpec, Listable};
+use crate::api::list::{List, ListSpec, Listable, find_row};
 use crate::api::resource::Resource;
 use crate::api::resource_view::{ResourceView, Widget, group, label};
 use crate::api::{
@@ -283,10 +283,7 @@ impl Central {
 }
 
 fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Token>> {
-    let ListSpec { table, columns, .. } = Token::LISTING;
-    db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE id = ?1"))?
-        .query_row([id], Token::from_row)
-        .optional()
+    find_row(db, "id = ?1", [id])
 }
 
 impl Listable for Token {

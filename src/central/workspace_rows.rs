@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::central_audit_log::{self, CentralAuditEvent};
 use crate::api::Result;
 use crate::api::field::{moment, text};
-use crate::api::list::{ListSpec, Listable};
+use crate::api::list::{ListSpec, Listable, find_row};
 use crate::auth::Origin;
 use crate::instance::Instance;
 use crate::storage::uuid_column;
@@ -166,10 +166,7 @@ pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Vec<Work
 
 /// The workspace, if the account is a member of it.
 pub fn find_for(db: &Connection, account_id: i64, id: Uuid) -> rusqlite::Result<Option<Workspace>> {
-    let ListSpec { table, columns, .. } = Workspace::LISTING;
-    db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE account_id = ?1 AND id = ?2"))?
-        .query_row((account_id, id.to_string()), Workspace::from_row)
-        .optional()
+    find_row(db, "account_id = ?1 AND id = ?2", (account_id, id.to_string()))
 }
 
 impl Listable for Workspace {

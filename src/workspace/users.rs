@@ -1,13 +1,13 @@
 //! Users: the accounts that are members of this workspace, each with a role, and with its own name and phone numbers
 //! here.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::roles;
 use crate::api::field::{Field, any_phone, integer, labelled, moment, term, text};
-use crate::api::list::{List, ListSpec, Listable};
+use crate::api::list::{List, ListSpec, Listable, find_row};
 use crate::api::resource::{EntityTable, MANAGER, MANAGER_AND_AGENT, PermissionGroup, Resource, Section, action};
 use crate::api::resource_view::{ResourceView, Widget, group, label, related};
 use crate::api::{
@@ -266,7 +266,7 @@ const TABLE: &str = "users";
 pub const NUMBERED: PhoneColumns = PhoneColumns { table: TABLE, columns: &["phone", "mobile_phone"], lists: &[] };
 
 pub fn find(db: &Connection, id: i64) -> Result<WorkspaceUser> {
-    one(db, "id", id)?.ok_or_else(Error::not_found)
+    find_row(db, "id = ?1", [id])?.ok_or_else(Error::not_found)
 }
 
 /// All users by id, for the command line.
@@ -278,19 +278,12 @@ pub fn all(db: &Connection) -> rusqlite::Result<Vec<WorkspaceUser>> {
 
 /// The user of an account in this workspace.
 pub fn of_account(db: &Connection, account_id: i64) -> rusqlite::Result<Option<WorkspaceUser>> {
-    one(db, "account_id", account_id)
+    find_row(db, "account_id = ?1", [account_id])
 }
 
 /// Whether a user with this address exists.
 pub fn has_email(db: &Connection, email: &str) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM users WHERE email IN (?1, ?2, ?3)")?.exists(email::spellings(email))
-}
-
-fn one(db: &Connection, column: &'static str, value: i64) -> rusqlite::Result<Option<WorkspaceUser>> {
-    let ListSpec { table, columns, .. } = WorkspaceUser::LISTING;
-    db.prepare_cached(&format!("SELECT {columns} FROM {table} WHERE {column} = ?1"))?
-        .query_row([value], WorkspaceUser::from_row)
-        .optional()
 }
 
 impl Listable for WorkspaceUser {
