@@ -143,8 +143,7 @@ fn take(ctx: &BlockingCtx<'_>) -> Result<Accepted<BackupJob>> {
 }
 
 fn verify(ctx: &BlockingCtx<'_>, BackupName(name): BackupName) -> Result<Accepted<BackupJob>> {
-    let repository = repository(ctx.instance).map_err(unreadable)?;
-    let own = repository.list().map_err(unreadable)?.own;
+    let own = repository(ctx.instance).and_then(|repository| repository.list()).map_err(unreadable)?.own;
     let backup = own.into_iter().find(|backup| backup.name == name).ok_or_else(Error::not_found)?;
     let (count, now, origin) = (backup.files().count(), ctx.now, ctx.request.origin());
     begin(ctx, BackupWork::VERIFICATION, Some(name), count, move |instance| {
@@ -215,10 +214,10 @@ impl InstanceBackup {
             packed_bytes: sizes.packed,
             program: manifest.program.clone(),
             failures: manifest.failures.clone(),
+            is_good: backup.is_good(last.as_ref()),
             verified_at: last.as_ref().map_or(manifest.taken_at, |last| last.at),
             verified_again: last.is_some(),
             problems: last.map_or_else(Vec::new, |last| last.problems),
-            is_good: backup.is_good(),
         }
     }
 }

@@ -305,9 +305,9 @@ impl Backup {
     }
 
     /// Whether everything could be restored from the backup, as far as its last verification tells.
-    pub fn is_good(&self) -> bool {
+    pub fn is_good(&self, last: Option<&Verification>) -> bool {
         let is_complete = self.manifest.central.is_some() && self.manifest.failures.is_empty();
-        is_complete && self.last_verification().is_none_or(|last| last.problems.is_empty())
+        is_complete && last.is_none_or(|last| last.problems.is_empty())
     }
 
     /// The sizes of its files together.
