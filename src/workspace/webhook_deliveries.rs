@@ -169,9 +169,8 @@ fn show(ctx: &mut Ctx<'_>, Id(id): Id, InnerId(delivery): InnerId) -> Result<Ok2
     let delivery = find(ctx.db, id, delivery)?;
     let resource = delivery.event.split('.').next().unwrap_or_default();
     let needed = super::recorded().find(|recorded| recorded.name == resource).and_then(|recorded| recorded.view);
-    let principal = ctx.principal()?;
-    if let Some(missing) = needed.filter(|permission| !principal.has_permission(permission)) {
-        return Err(Error::MissingPermission(missing.into()));
+    if let Some(needed) = needed {
+        ctx.require_permission(needed)?;
     }
     let body: String = ctx
         .db

@@ -125,9 +125,8 @@ pub struct DaysAfter {
 }
 
 pub fn replace(ctx: &mut Ctx<'_>, scope: CustomerParam, wanted: ReplacedDays) -> Result<Saved<DaysAfter>> {
-    let principal = ctx.principal()?;
-    if let Some(missing) = PERMISSIONS.into_iter().find(|name| !principal.has_permission(name)) {
-        return Err(Error::MissingPermission(missing.into()));
+    for name in PERMISSIONS {
+        ctx.require_permission(name)?;
     }
     let customer = scope.id(ctx)?;
     let parent = TimeSpan {

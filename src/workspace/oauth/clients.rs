@@ -284,9 +284,7 @@ pub fn delete_all(db: &Connection, recorder: &ChangeRecorder, customer: i64) -> 
 pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     let (principal, recorder) = (ctx.principal()?, ctx.recorder()?);
     for_each_row(ctx.db, "customer_id", from, |old: OAuthClient| {
-        if !principal.has_permission(UPDATE) {
-            return Err(Error::MissingPermission(UPDATE.into()));
-        }
+        ctx.require_permission(UPDATE)?;
         require_grantable(principal, [&old.scopes.permissions()])?;
         let new = OAuthClient { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
         new.save(ctx.db)?;

@@ -184,8 +184,8 @@ fn remove(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Done> {
     let principal = ctx.principal()?;
     let grant = find(ctx.db, id)?.filter(|grant| !grant.is_revoked);
     let is_own = grant.as_ref().is_some_and(|grant| grant.user_id.is_some() && grant.user_id == principal.user_id());
-    if !is_own && !principal.has_permission(MANAGE) {
-        return Err(Error::MissingPermission(MANAGE.into()));
+    if !is_own {
+        ctx.require_permission(MANAGE)?;
     }
     let grant = grant.ok_or_else(Error::not_found)?;
     if !is_own {
