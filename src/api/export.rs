@@ -178,7 +178,8 @@ impl ExportChunk {
     }
 }
 
-fn fields(row: &impl Serialize) -> Result<serde_json::Map<String, Value>> {
+/// The fields of a row.
+pub fn fields(row: &impl Serialize) -> Result<serde_json::Map<String, Value>> {
     match serde_json::to_value(row).map_err(internal_error)? {
         Value::Object(fields) => Ok(fields),
         _ => Err(Error::Internal("a row of a list is an object".into())),

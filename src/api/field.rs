@@ -51,6 +51,14 @@ pub const COMMON: &[Field] = &[
     labelled("term", "Search", "Recherche"),
     labelled("explain", "Say what was tried", "Dire ce qui a été essayé"),
     labelled("steps", "What was tried", "Ce qui a été essayé"),
+    labelled("of", "Duplicates of", "Doublons de"),
+    labelled("limit", "Maximum pairs", "Paires au plus"),
+    labelled("dismissed", "Dismissed pairs", "Paires écartées"),
+    labelled("pairs", "Pairs", "Paires"),
+    labelled("fields", "Choices", "Choix"),
+    labelled("moved", "Moved", "Transférés"),
+    labelled("merged_into", "Merged into", "Fusionné dans"),
+    labelled("merged_from", "Merged from", "Fusionné depuis"),
 ];
 
 /// What people call something, in each language of the pages.

@@ -280,7 +280,7 @@ pub trait Files: Sync {
     /// accepts.
     fn text(&self, text: Bytes, format: Format, is_known: &dyn Fn(&str) -> bool) -> Result<ImportText>;
 
-    /// The rows in a text whose columns have the names of fields.
+    /// The rows in a text. A column has the name of the field that it contains.
     fn rows(&self, text: Bytes, format: Format) -> Result<ImportRows>;
 
     /// Writes all rows or none, apart from those that the importer leaves out.

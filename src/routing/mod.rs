@@ -85,22 +85,30 @@ pub fn move_tokens(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
     entity_rows::move_each::<CfdToken>(ctx.db, &ctx.recorder()?, from, to).map(|_| ())
 }
 
-/// Values that are unique within a customer: the name of the row and of the field, and the rows that have the same value in
-/// both customers.
+/// Call queues with the same number in a field, in any format.
+macro_rules! same_number {
+    ($field:literal) => {
+        concat!(
+            "call_queues a
+             JOIN phone_numbers own ON own.resource = 'call_queues' AND own.resource_id = a.id AND own.field = '",
+            $field,
+            "'
+             JOIN phone_numbers other ON other.resource = own.resource AND other.reversed = own.reversed
+                 AND other.field = own.field
+             JOIN call_queues b ON b.id = other.resource_id"
+        )
+    };
+}
+
+/// Values that are unique within a customer: the name of the row and of the field, and the pairs of rows with the same
+/// value.
 const UNIQUE: &[(&str, &str, &str)] = &[
     ("routing contact", "id_code", "routing_contacts a JOIN routing_contacts b ON b.id_code = a.id_code"),
     ("geo list", "list_id", "geo_lists a JOIN geo_lists b ON b.list_id = a.list_id"),
     ("call queue", "code", "call_queues a JOIN call_queues b ON b.code = a.code"),
-    ("call queue", "number", SAME_NUMBER),
-    ("call queue", "did_number", SAME_NUMBER),
+    ("call queue", "number", same_number!("number")),
+    ("call queue", "did_number", same_number!("did_number")),
 ];
-
-/// Call queues with the same number in the same field, in any format.
-const SAME_NUMBER: &str = "call_queues a
-    JOIN phone_numbers own ON own.resource = 'call_queues' AND own.resource_id = a.id
-    JOIN phone_numbers other ON other.resource = own.resource AND other.reversed = own.reversed
-        AND other.field = own.field
-    JOIN call_queues b ON b.id = other.resource_id";
 
 /// Values that the rejection of a merge names.
 const MOST_NAMED: usize = 20;
@@ -111,8 +119,7 @@ pub fn check_may_merge(db: &Connection, from: i64, to: i64) -> Result<()> {
     for (row, field, rows) in UNIQUE {
         let sql = format!(
             "SELECT DISTINCT a.{field} FROM {rows} WHERE a.customer_id = ?1 AND b.customer_id = ?2 AND a.{field} <> ''
-             {} ORDER BY 1 LIMIT {MOST_NAMED}",
-            if *rows == SAME_NUMBER { format!("AND own.field = '{field}'") } else { String::new() }
+             ORDER BY 1 LIMIT {MOST_NAMED}"
         );
         let mut statement = db.prepare_cached(&sql)?;
         let values = statement.query_map((from, to), |row| row.get::<_, String>(0))?;

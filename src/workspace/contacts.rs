@@ -38,14 +38,6 @@ pub const RESOURCE: Resource =
 /// The labels of fields that the entity does not have.
 const FIELDS: &[Field] = &[
     labelled("with", "Other contact", "Autre contact"),
-    labelled("fields", "Choices", "Choix"),
-    labelled("moved", "Moved", "Transférés"),
-    labelled("of", "Duplicates of", "Doublons de"),
-    labelled("limit", "Maximum pairs", "Paires au plus"),
-    labelled("dismissed", "Dismissed pairs", "Paires écartées"),
-    labelled("pairs", "Pairs", "Paires"),
-    labelled("merged_into", "Merged into", "Fusionné dans"),
-    labelled("merged_from", "Merged from", "Fusionné depuis"),
     labelled("a", "Contact", "Contact"),
     labelled("b", "Other contact", "Autre contact"),
 ];
@@ -282,9 +274,9 @@ fn merge(ctx: &mut Ctx<'_>, Id(id): Id, Json(merge): Json<ContactMerge>) -> Resu
 
 impl Duplicated for Contact {
     const CRITERIA: &'static [Criterion; 3] = &[
-        Criterion::phone("{t}.resource = 'contacts' AND {t}.reversed < '?' AND length({t}.reversed) > 8"),
-        Criterion::email("contacts", "email", "{t}.email IS NOT NULL"),
-        Criterion::name("contacts", "folded_identity", "{t}.folded_identity IS NOT NULL"),
+        Criterion::phone("contacts"),
+        Criterion::email("contacts", "email"),
+        Criterion::name("contacts", "folded_identity"),
     ];
     const DISMISSED: &'static str = "dismissed_contact_pairs";
     const DISMISSAL: &'static Recorded = &Recorded::new("contact-dismissal", Some("contact.view"));

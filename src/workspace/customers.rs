@@ -276,9 +276,9 @@ fn delete_with(
 
 impl Duplicated for Customer {
     const CRITERIA: &'static [Criterion; 3] = &[
-        Criterion::phone("{t}.resource = 'customers' AND {t}.reversed < '?' AND length({t}.reversed) > 8"),
-        Criterion::email("customers", "email_address", "{t}.email_address IS NOT NULL"),
-        Criterion::name("customers", "folded_name", "{t}.folded_name IS NOT NULL"),
+        Criterion::phone("customers"),
+        Criterion::email("customers", "email_address"),
+        Criterion::name("customers", "folded_name"),
     ];
     const DISMISSED: &'static str = "dismissed_customer_pairs";
     const DISMISSAL: &'static Recorded = &Recorded::new("customer-dismissal", Some("customer.view"));

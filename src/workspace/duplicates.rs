@@ -30,28 +30,44 @@ pub struct Criterion {
     /// The value, and its collation.
     key: &'static str,
     collation: &'static str,
-    /// A condition on the rows of the table. `{t}` stands for the table.
-    only: &'static str,
+    /// The resource, in a table of several.
+    resource: Option<&'static str>,
 }
 
 impl Criterion {
-    /// The same number in any field. Extensions and impossible numbers do not count.
-    pub const fn phone(only: &'static str) -> Self {
-        Self { reason: Reason::PHONE, table: "phone_numbers", id: "resource_id", key: "reversed", collation: "", only }
+    /// The same number in any field of the resource.
+    pub const fn phone(resource: &'static str) -> Self {
+        Self {
+            reason: Reason::PHONE,
+            table: "phone_numbers",
+            id: "resource_id",
+            key: "reversed",
+            collation: "",
+            resource: Some(resource),
+        }
     }
 
-    pub const fn email(table: &'static str, key: &'static str, only: &'static str) -> Self {
-        Self { reason: Reason::EMAIL, table, id: "id", key, collation: "COLLATE NOCASE", only }
+    pub const fn email(table: &'static str, key: &'static str) -> Self {
+        Self { reason: Reason::EMAIL, table, id: "id", key, collation: "COLLATE NOCASE", resource: None }
     }
 
-    pub const fn name(table: &'static str, key: &'static str, only: &'static str) -> Self {
-        Self { reason: Reason::NAME, table, id: "id", key, collation: "", only }
+    pub const fn name(table: &'static str, key: &'static str) -> Self {
+        Self { reason: Reason::NAME, table, id: "id", key, collation: "", resource: None }
+    }
+
+    /// The condition on the rows of the table, or of an alias of it. Extensions and impossible numbers do not count.
+    fn only(&self, table: &str) -> String {
+        let Self { key, resource, .. } = self;
+        match resource {
+            Some(name) => format!("{table}.resource = '{name}' AND {table}.{key} < '?' AND length({table}.{key}) > 8"),
+            None => format!("{table}.{key} IS NOT NULL"),
+        }
     }
 
     /// Reads the values after `?1` in their order, each with its records.
     fn in_order(&self) -> String {
         let Self { table, id, key, collation, .. } = self;
-        let only = self.only.replace("{t}", table);
+        let only = self.only(table);
         format!(
             "SELECT {key}, {id} FROM {table} WHERE {only} AND {key} {collation} > ?1 ORDER BY {key} {collation}, {id}"
         )
@@ -73,7 +89,7 @@ impl Criterion {
     /// The rows of the record `?1`, each with the rows that have its value.
     fn same_value(&self) -> String {
         let Self { table, id, key, collation, .. } = self;
-        let (own, other) = (self.only.replace("{t}", "own"), self.only.replace("{t}", "other"));
+        let (own, other) = (self.only("own"), self.only("other"));
         format!(
             "FROM {table} own CROSS JOIN {table} other ON other.{key} = own.{key} {collation}
              WHERE own.{id} = ?1 AND {own} AND {other}"
@@ -83,7 +99,7 @@ impl Criterion {
     /// Counts the records with the value `?1`, up to `?2`.
     fn count(&self) -> String {
         let Self { table, id, key, collation, .. } = self;
-        let only = self.only.replace("{t}", table);
+        let only = self.only(table);
         format!(
             "SELECT count(*) FROM (SELECT DISTINCT {id} FROM {table} WHERE {only} AND {key} = ?1 {collation} LIMIT ?2)"
         )
@@ -387,11 +403,14 @@ impl<'c, T: Duplicated> Search<'c, T> {
             for shared in self.shared(criterion, a, b)? {
                 // As the collation compares: without regard to case.
                 let is_earlier = surer < place || shared.to_ascii_lowercase() < value.to_ascii_lowercase();
+                if !is_earlier {
+                    continue;
+                }
                 let count: i64 = self
                     .db
                     .prepare_cached(&criterion.count())?
                     .query_row((&shared, FEW_RECORDS + 1), |row| row.get(0))?;
-                if is_earlier && (2..=FEW_RECORDS).contains(&count) {
+                if (2..=FEW_RECORDS).contains(&count) {
                     return Ok(true);
                 }
             }

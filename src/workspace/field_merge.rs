@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::entity::Editable;
 use crate::api::json_body::{KEPT_BY_SERVER, ValueReader};
-use crate::api::{Error, Problem, Result};
+use crate::api::{Error, Problem, Result, fields};
 use crate::tenancy::phones::{self, default_country};
 use crate::values::choice;
 
@@ -30,7 +30,7 @@ const NOTES: &str = "comment";
 /// The kept record with the values of both records. Fails if a choice is not possible, or if a number or the notes do not
 /// fit and no choice was made about them.
 pub fn merged<T: Editable>(db: &Connection, kept: &T, other: &T, choices: &FieldChoices) -> Result<T> {
-    let (old, new) = (object(kept)?, object(other)?);
+    let (old, new) = (fields(kept)?, fields(other)?);
     check_choices::<T>(&old, choices)?;
     let numbers = T::NUMBERED.columns;
     let mut over = Map::new();
@@ -48,13 +48,6 @@ pub fn merged<T: Editable>(db: &Connection, kept: &T, other: &T, choices: &Field
     let numbers = Numbers { country: default_country(db)?, fields: numbers, kept: &old, other: &new, choices };
     over.extend(numbers.merged()?);
     Ok(ValueReader::default().merge(kept, &over)?)
-}
-
-fn object<T: Editable>(record: &T) -> Result<Map<String, Value>> {
-    match serde_json::to_value(record) {
-        Ok(Value::Object(fields)) => Ok(fields),
-        _ => Err(Error::Internal("a record is an object".into())),
-    }
 }
 
 fn check_choices<T: Editable>(fields: &Map<String, Value>, choices: &FieldChoices) -> Result<()> {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::display::{self, Shown, plain};
-use super::links::record_page;
+use super::links::{new_record, record_page};
 use super::list_page::{self, Table};
 use super::page::{Frame, PageCtx};
 use super::query;
@@ -205,19 +205,15 @@ fn note(page: &PageCtx<'_>, number: &str, contact_id: &str, last: Option<&Value>
         return Ok(may.then(|| format!("{}/edit", record_page(calls, None, &[], &plain(&call["id"])))));
     }
     let filled = [("direction", "inbound"), ("number_from", number), ("contact_id", contact_id)];
-    let filled: Vec<_> = filled.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let may = calls.create.is_some_and(|route| page.may(route));
-    Ok(may.then(|| format!("{}/new?{}", calls.page, query(&filled))))
+    Ok(new_record(page, calls, None, &filled.map(|(name, value)| (name, value.to_owned()))))
 }
 
 /// The form for a contact with this number, of the customer who has it.
 fn new_contact(page: &PageCtx<'_>, number: &str, customer: Option<&Value>) -> Result<Option<String>> {
     let contacts = page.collection("/contacts")?;
     let customer = customer.map(|customer| plain(&customer["id"])).unwrap_or_default();
-    let filled = [("phone_mobile_1", number), ("customer_id", &customer)];
-    let filled: Vec<_> = filled.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let may = contacts.create.is_some_and(|route| page.may(route));
-    Ok(may.then(|| format!("{}/new?{}", contacts.page, query(&filled))))
+    let filled = [("phone_mobile_1", number.to_owned()), ("customer_id", customer)];
+    Ok(new_record(page, contacts, None, &filled))
 }
 
 fn table(page: &PageCtx<'_>, records: &[Value]) -> Result<Table> {

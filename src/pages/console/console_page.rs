@@ -20,9 +20,9 @@ pub trait ConsolePage: Sync {
 
     fn respond(&self, page: &PageCtx<'_>) -> Result<ApiResponse>;
 
-    /// The media types of the body.
-    fn body(&self) -> BodyKind {
-        if self.is_sent() { BodyKind::FormOrJson } else { BodyKind::None }
+    /// Whether the form has a file.
+    fn has_file(&self) -> bool {
+        false
     }
 
     /// The names of the secret fields of the form, if it can be shown again as it was typed.
@@ -53,7 +53,11 @@ impl<P: ConsolePage> Handler for P {
     }
 
     fn body(&self) -> BodyKind {
-        ConsolePage::body(self)
+        match (self.is_sent(), self.has_file()) {
+            (false, _) => BodyKind::None,
+            (true, false) => BodyKind::FormOrJson,
+            (true, true) => BodyKind::FormWithFile,
+        }
     }
 
     fn describe(&self, _: &mut Operation<'_>) {}

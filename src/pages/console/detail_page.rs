@@ -8,7 +8,7 @@ use similar::ChangeTag;
 use super::audit_page::{self, Entry};
 use super::catalog::{Collection, collection};
 use super::display::{self, Shown};
-use super::links::{Names, customer_query, record_links};
+use super::links::{Names, customer_query, new_record, record_links};
 use super::list_page::{self, Table};
 use super::page::{Frame, PageCtx, back};
 use super::resource_page::Place;
@@ -111,13 +111,11 @@ fn shortcuts(page: &PageCtx<'_>, owner: &Collection, record: &Value) -> impl Ite
     let text = |field: &str| display::plain(display::at(record, field));
     owner.resource.view.shortcuts.iter().filter_map(move |shortcut| {
         let target = collection(page.request.layer, shortcut.path)?;
-        target.create.filter(|route| page.may(route))?;
         if !display::has_values(record, shortcut.only_if) {
             return None;
         }
-        let filled = shortcut.fields.iter().map(|(name, field)| (*name, text(field)));
-        let filled: Vec<(&str, String)> = filled.filter(|(_, value)| !value.is_empty()).collect();
-        let href = format!("{}/new?{}", target.page_of(&[]), query(&filled));
+        let filled: Vec<_> = shortcut.fields.iter().map(|(name, field)| (*name, text(field))).collect();
+        let href = new_record(page, target, None, &filled)?;
         Some(ActionLink { label: page.words().label(shortcut.label), href })
     })
 }

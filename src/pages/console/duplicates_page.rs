@@ -106,8 +106,6 @@ pub struct PairLine {
     pub reasons: Vec<String>,
     /// How many records have it in common, if they are more than two.
     pub shared_by: Option<String>,
-    /// The page that compares them.
-    pub compare: String,
 }
 
 /// A record in a pair.
@@ -134,12 +132,16 @@ impl PairLine {
         [&self.a, &self.b]
     }
 
+    /// The page that compares them. It keeps the first one.
+    pub fn compare(&self) -> String {
+        format!("{}/merge?{}", self.a.href, query(&[("with", &self.b.id)]))
+    }
+
     fn of(words: Translations, collection: &Collection, pair: &Value) -> Self {
         let (a, b) = (RecordLine::of(collection, &pair["a"]), RecordLine::of(collection, &pair["b"]));
         let reasons = pair["reasons"].as_array().into_iter().flatten();
         let shared = pair["shared_by"].as_i64().filter(|shared| *shared > 2);
         Self {
-            compare: format!("{}/merge?{}", a.href, query(&[("with", &b.id)])),
             a,
             b,
             reasons: reasons.map(|reason| choice_label(words, "reasons", &plain(reason))).collect(),
@@ -158,8 +160,7 @@ impl PairLine {
             .map(|pair| {
                 let line = Self::of(page.words(), collection, pair);
                 let (a, b) = if line.a.id == id { (line.a, line.b) } else { (line.b, line.a) };
-                let compare = format!("{}/merge?{}", a.href, query(&[("with", &b.id)]));
-                Self { a, b, compare, ..line }
+                Self { a, b, ..line }
             })
             .collect())
     }

@@ -89,7 +89,7 @@ struct Picker {
     regions: Vec<(String, String, bool)>,
     /// Wanted days of the year before that the calendar does not have.
     others: Vec<String>,
-    /// The country whose holidays are shown.
+    /// The holidays of the chosen country. `None` without a choice.
     chosen: Option<Chosen>,
 }
 
@@ -371,7 +371,7 @@ fn calendar(owner: &HoursOwner<'_>, country: &str, region: &str, year: i16) -> R
     Ok(owner.page.send(InnerRequest::get(CALENDAR).with_query(query(&asked)))?.body)
 }
 
-/// The country and region whose public holidays of a year these rows are, as far as possible. Empty if they are none.
+/// The country and region whose calendar of a year contains the most of these rows. Empty if no calendar contains one.
 fn calendar_of(owner: &HoursOwner<'_>, year: i16, rows: &[&Value]) -> Result<(String, String)> {
     let of_rows: BTreeSet<(String, String)> =
         rows.iter().map(|row| (plain(&row["day"]), plain(&row["label"]))).collect();
@@ -382,16 +382,17 @@ fn calendar_of(owner: &HoursOwner<'_>, year: i16, rows: &[&Value]) -> Result<(St
     let (mut best, mut found, mut regions) = (0, (String::new(), String::new()), Vec::new());
     for country in countries(owner.page)? {
         let calendar = calendar(owner, country, "", year)?;
-        if matches(&calendar) > best {
-            best = matches(&calendar);
+        let count = matches(&calendar);
+        if count > best {
+            best = count;
             found = (country.clone(), String::new());
             regions = calendar["regions"].as_array().cloned().unwrap_or_default();
         }
     }
     for region in regions.iter().map(plain) {
-        let calendar = calendar(owner, &found.0, &region, year)?;
-        if matches(&calendar) > best {
-            best = matches(&calendar);
+        let count = matches(&calendar(owner, &found.0, &region, year)?);
+        if count > best {
+            best = count;
             found.1 = region;
         }
     }

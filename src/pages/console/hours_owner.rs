@@ -1,10 +1,10 @@
-//! The queue or group whose hours a page shows, and the rows that belong to it.
+//! A page shows the hours of a queue or a group: this is their owner, with its time spans and exceptions.
 
 use serde_json::Value;
 
 use super::catalog::Collection;
 use super::display::plain;
-use super::links::customer_query;
+use super::links::{customer_query, new_record};
 use super::page::PageCtx;
 use super::resource_page::Place;
 use super::{detail_page, query};
@@ -108,14 +108,13 @@ impl<'a> HoursOwner<'a> {
 
     /// The form for a new time span or exception, if the person may create one.
     pub fn new_row(&self, rows: &Collection, filled: &[(&str, String)]) -> Option<String> {
-        rows.create.filter(|route| self.page.may(route))?;
         let [id, kind] = match rows.path == self.spans.path {
             true => ["time_spanable_id", "time_spanable_type"],
             false => ["exceptionable_id", "exceptionable_type"],
         };
         let mut fields = vec![(id, self.id.to_owned()), (kind, self.kind.word.to_owned())];
         fields.extend_from_slice(filled);
-        Some(format!("{}/new?{}", self.list_of(rows), query(&fields)))
+        new_record(self.page, rows, Some(self.account), &fields)
     }
 
     /// Whether the person may use all of these routes.

@@ -72,6 +72,19 @@ impl Names {
     }
 }
 
+/// The form for a new record with these values, if the person may create one. Empty values are left out.
+pub fn new_record(
+    page: &PageCtx<'_>,
+    collection: &Collection,
+    account: Option<&str>,
+    values: &[(&str, String)],
+) -> Option<String> {
+    collection.create.filter(|route| page.may(route))?;
+    let account: Vec<String> = account.map(str::to_owned).into_iter().collect();
+    let values: Vec<_> = values.iter().filter(|(_, value)| !value.is_empty()).cloned().collect();
+    Some(format!("{}/new?{}", collection.page_of(&account), super::query(&values)))
+}
+
 /// The address of a record.
 pub fn record_page(collection: &Collection, account: Option<&str>, parents: &[String], id: &str) -> String {
     let mut values: Vec<String> =

@@ -20,6 +20,7 @@ use super::page::{Frame, PageCtx};
 use super::query;
 use super::resource_page::Place;
 use super::schema::FieldSpec;
+use super::texts::choice_label;
 use crate::api::resource_view::Widget;
 use crate::api::{ApiResponse, Error, InnerRequest, InnerResponse, Needs, Result, Route, form_pairs, get, post};
 use crate::auth::secret;
@@ -105,6 +106,8 @@ struct ComparePage<'a> {
 
 /// One of the two records.
 struct Side {
+    /// What becomes of it.
+    label: String,
     name: String,
     href: String,
 }
@@ -259,16 +262,15 @@ impl<'p> Merge<'p> {
                 None if kept_text.is_empty() => "other",
                 None => "kept",
             };
-            let option = |value: &'static str, label: String, text: Option<String>| ChoiceOption {
+            let option = |value: &'static str, text: Option<String>| ChoiceOption {
                 value,
-                label,
+                label: choice_label(words, "fields", value),
                 text,
                 is_chosen: value == first,
             };
-            let mut options =
-                vec![option("kept", words.kept(), Some(kept_text)), option("other", words.other(), Some(other_text))];
+            let mut options = vec![option("kept", Some(kept_text)), option("other", Some(other_text))];
             if is_united(field) {
-                options.push(option("both", words.both(), None));
+                options.push(option("both", None));
             }
             let problem = problems.iter().find(|(name, _)| name.as_ref() == Some(&field.name));
             choices.push(Choice {
@@ -279,7 +281,8 @@ impl<'p> Merge<'p> {
                 options,
             });
         }
-        let side = |record: &Value, place: &Place| Side {
+        let side = |choice: &str, record: &Value, place: &Place| Side {
+            label: choice_label(words, "fields", choice),
             name: format!("{} #{}", collection.title(record), plain(&record["id"])),
             href: place.page(collection),
         };
@@ -291,8 +294,8 @@ impl<'p> Merge<'p> {
         let rendered = ComparePage {
             words,
             title: words.merge_record(&collection.title(&kept.body)),
-            kept: side(&kept.body, &self.place),
-            other: side(&other.body, &other_place),
+            kept: side("kept", &kept.body, &self.place),
+            other: side("other", &other.body, &other_place),
             action: self.address(&self.place),
             swap: format!(
                 "{}?{}",

@@ -6,7 +6,7 @@ use super::form;
 use super::links::record_page;
 use super::page::PageCtx;
 use super::{action_page, delete_page, detail_page, form_page, import_page, list_page};
-use crate::api::{ApiResponse, BodyKind, Error, InnerRequest, Request, Result, Route};
+use crate::api::{ApiResponse, Error, InnerRequest, Request, Result, Route};
 use crate::executors::Executor;
 use crate::pages::interrupted_form;
 
@@ -184,12 +184,8 @@ impl ConsolePage for ResourcePage {
         }
     }
 
-    fn body(&self) -> BodyKind {
-        match (self.kind, self.is_sent()) {
-            (PageKind::UploadFile, _) => BodyKind::FormWithFile,
-            (_, true) => BodyKind::FormOrJson,
-            (_, false) => BodyKind::None,
-        }
+    fn has_file(&self) -> bool {
+        self.kind == PageKind::UploadFile
     }
 
     fn secret_fields(&self) -> Option<Vec<String>> {

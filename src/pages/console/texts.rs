@@ -150,9 +150,6 @@ words! {
     merge_record(name): "Merge {name}", "Fusionner {name}";
     other_record(): "Other record", "Autre fiche";
     same_record(): "Choose another record than this one.", "Choisissez une autre fiche que celle-ci.";
-    kept(): "Kept", "Conservée";
-    other(): "Other", "Autre";
-    both(): "Both", "Les deux";
     is_deleted(): "is deleted", "est supprimée";
     swap_records(): "Keep the other one", "Conserver l’autre";
     same_in_both(): "Same in both", "Identique dans les deux";

@@ -8,11 +8,9 @@ use super::super::display::{self, plain};
 use super::super::page::PageCtx;
 use super::instance_page::size;
 use crate::api::{InnerRequest, Result};
+use crate::central::instance_figures::MINUTES;
 use crate::pages::translations::Translations;
 use crate::values::Timestamp;
-
-/// Bars of a chart.
-const MINUTES: usize = 60;
 
 /// Minutes under one word of the axis.
 const UNDER_A_WORD: usize = 15;
