@@ -62,8 +62,9 @@ pub struct Executors {
     hashing: Threads,
     /// For work that takes seconds.
     long_running: Threads,
-    /// One thread. A backup takes minutes and holds no lane, so it must not keep requests from the threads above.
-    pub backups: Threads,
+    /// One thread. A backup or a check takes minutes and holds no lane, so it must not keep requests from the threads
+    /// above.
+    pub background: Threads,
 }
 
 impl Executors {
@@ -73,7 +74,7 @@ impl Executors {
             blocking: start(Executor::Blocking, pools.blocking)?,
             hashing: start(Executor::Hashing, hashing)?,
             long_running: start(Executor::LongRunning, pools.long_running)?,
-            backups: Threads::start("backups", 1, supervisor)?,
+            background: Threads::start("background", 1, supervisor)?,
         })
     }
 }

@@ -19,6 +19,9 @@ pub mod auth;
 /// The settings, as written and as parsed.
 pub mod config;
 
+/// The TLS certificate of the settings.
+pub mod tls_certificate;
+
 /// Metrics for `/metrics` that are counted when they happen.
 pub mod metrics;
 
@@ -43,6 +46,9 @@ pub mod workspace;
 /// The smart-routing API, one file per resource.
 pub mod routing;
 
+/// Finds and fixes the problems of an instance: damaged files, interrupted operations.
+pub mod findings;
+
 /// Pages for people: the API reference, which programs can read too, and the pages to which mails link.
 pub mod pages;
 
@@ -61,6 +67,11 @@ pub mod cli;
 #[cfg(test)]
 mod tests;
 
+/// The resources of the central API.
+pub fn central_resources() -> impl Iterator<Item = &'static api::Resource> {
+    [central::RESOURCES, backups::RESOURCES, findings::RESOURCES].into_iter().flatten()
+}
+
 /// The table of every route, of both layers.
 pub fn router() -> anyhow::Result<api::Router> {
     // The pages of each layer follow from its OpenAPI document. Both are made at once: this is most of the start.
@@ -72,6 +83,7 @@ pub fn router() -> anyhow::Result<api::Router> {
     let central = [
         central::RESOURCES,
         backups::RESOURCES,
+        findings::RESOURCES,
         pages::RESOURCES,
         &[pages::STYLE],
         pages::MAILED,

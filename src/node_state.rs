@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::auth::{HostNames, KeyUses, Throttle};
 use crate::config::Config;
 use crate::metrics::MetricTotals;
-use crate::tenancy::{BackupJobs, PendingDeliveries, RingingCalls, StreamSignals};
-use crate::values::Timestamp;
+use crate::tenancy::{JobSlot, PendingDeliveries, RingingCalls, StreamSignals};
+use crate::values::{Timestamp, choice};
 
 pub struct NodeState {
     /// Names this process, among those that have had the same files open.
@@ -26,9 +28,24 @@ pub struct NodeState {
     pub running_keys: Mutex<HashSet<[u8; 32]>>,
     /// For each import that runs, by workspace and id, the number of the row that it is at.
     pub running_imports: Mutex<HashMap<(Uuid, i64), Arc<AtomicUsize>>>,
-    pub backup_jobs: BackupJobs,
+    pub backup_jobs: Arc<JobSlot<BackupTask>>,
+    pub checks: Arc<JobSlot<()>>,
     /// The figures of the last hour, read once a minute, oldest first.
     pub figures: Mutex<VecDeque<FiguresReading>>,
+}
+
+choice! {
+    /// The work on backups.
+    BackupWork { BACKUP = "backup", VERIFICATION = "verification" }
+}
+
+/// Work on a backup.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct BackupTask {
+    /// `backup`: a backup is taken. `verification`: the files of one are verified again.
+    pub work: BackupWork,
+    /// Name of the backup. Null until it is taken.
+    pub backup: Option<String>,
 }
 
 /// Figures of the instance at one moment.
@@ -53,7 +70,8 @@ impl NodeState {
             stream_signals: StreamSignals::default(),
             running_keys: Mutex::default(),
             running_imports: Mutex::default(),
-            backup_jobs: BackupJobs::default(),
+            backup_jobs: Arc::default(),
+            checks: Arc::default(),
             figures: Mutex::default(),
         }
     }

@@ -1,6 +1,5 @@
 //! The backups of the instance, for its operators: listed, taken and verified by the server. To restore one is a command.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -13,11 +12,9 @@ use crate::api::resource::Resource;
 use crate::api::{
     Accepted, BlockingCtx, Error, Input, Needs, Ok200, Operation, Request, Result, Route, blocking, get, post,
 };
-use crate::auth::Origin;
-use crate::central::central_audit_log::CentralAuditEvent;
 use crate::instance::Instance;
-use crate::storage::Fault;
-use crate::tenancy::{BackupJob, BackupWork};
+use crate::node_state::{BackupTask, BackupWork};
+use crate::tenancy::{JobProgress, JobSlot};
 use crate::values::Timestamp;
 
 pub const RESOURCE: Resource = Resource::new("Backups", "The backups of the instance, for its operators.", ROUTES)
@@ -80,6 +77,15 @@ pub struct InstanceBackups {
     folder: String,
 }
 
+/// Work on a backup: it runs, or it was the last to run since the server started.
+#[derive(Debug, Serialize, JsonSchema)]
+struct BackupJob {
+    #[serde(flatten)]
+    task: BackupTask,
+    #[serde(flatten)]
+    progress: JobProgress,
+}
+
 /// A backup.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct InstanceBackup {
@@ -114,11 +120,13 @@ pub struct InstanceBackup {
 struct BackupName(String);
 
 fn list(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceBackups>> {
+    // Read before the backups: if no work runs any more, they are as it left them.
+    let job = ctx.instance.node.backup_jobs.last().map(BackupJob::of);
     let repository = repository(ctx.instance).map_err(unreadable)?;
     let own = repository.list().map_err(unreadable)?.own;
     Ok(Ok200(InstanceBackups {
         backups: own.iter().rev().map(InstanceBackup::of).collect(),
-        job: ctx.instance.node.backup_jobs.last(),
+        job,
         folder: repository.folder().display().to_string(),
     }))
 }
@@ -126,12 +134,12 @@ fn list(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceBackups>> {
 fn take(ctx: &BlockingCtx<'_>) -> Result<Accepted<BackupJob>> {
     let now = ctx.now;
     let origin = ctx.request.origin();
-    begin(ctx, BackupWork::BACKUP, None, 0, move |instance| {
-        let progress = |done, of| instance.node.backup_jobs.progress(done, of);
+    begin(ctx, BackupTask { work: BackupWork::BACKUP, backup: None }, 0, move |instance, job| {
         let repository = repository(instance)?;
+        let progress = |done, of| job.progress(done, of);
         let made = super::take(&instance.config.data_dir, &repository, BackupScope::Everything, now, progress)?;
         let details = json!({"backup": made.name, "workspaces": made.manifest.workspaces.len()});
-        note(instance, origin, "backup.created", details);
+        instance.central.record_or_log(origin, "backup.created", details);
         match made.manifest.failures.as_slice() {
             [] => Ok(made.name),
             missing => {
@@ -146,14 +154,15 @@ fn verify(ctx: &BlockingCtx<'_>, BackupName(name): BackupName) -> Result<Accepte
     let own = repository(ctx.instance).and_then(|repository| repository.list()).map_err(unreadable)?.own;
     let backup = own.into_iter().find(|backup| backup.name == name).ok_or_else(Error::not_found)?;
     let (count, now, origin) = (backup.files().count(), ctx.now, ctx.request.origin());
-    begin(ctx, BackupWork::VERIFICATION, Some(name), count, move |instance| {
+    begin(ctx, BackupTask { work: BackupWork::VERIFICATION, backup: Some(name) }, count, move |instance, job| {
         let mut done = 0;
         let problems = backup.verify(&instance.temp_dir()?, || {
             done += 1;
-            instance.node.backup_jobs.progress(done, count);
+            job.progress(done, count);
         })?;
         backup.save_verification(&Verification { at: now, problems: problems.clone() })?;
-        note(instance, origin, "backup.verified", json!({"backup": backup.name, "problems": problems.len()}));
+        let details = json!({"backup": backup.name, "problems": problems.len()});
+        instance.central.record_or_log(origin, "backup.verified", details);
         match problems.len() {
             0 => Ok(backup.name),
             1 => anyhow::bail!("1 of {count} files is damaged"),
@@ -162,34 +171,22 @@ fn verify(ctx: &BlockingCtx<'_>, BackupName(name): BackupName) -> Result<Accepte
     })
 }
 
-/// Begins work that goes on after the response. Its result is the name of the backup.
+/// Begins work on a backup. Its result is the name of the backup.
 fn begin(
     ctx: &BlockingCtx<'_>,
-    work: BackupWork,
-    backup: Option<String>,
+    task: BackupTask,
     of: usize,
-    run: impl FnOnce(&Arc<Instance>) -> anyhow::Result<String> + Send + 'static,
+    run: impl FnOnce(&Instance, &JobSlot<BackupTask>) -> anyhow::Result<String> + Send + 'static,
 ) -> Result<Accepted<BackupJob>> {
-    let begun = ctx.instance.node.backup_jobs.begin(work, backup, of, ctx.now).ok_or_else(|| {
+    let (instance, work) = (Arc::clone(ctx.instance), task.work);
+    let run = move |job: &JobSlot<BackupTask>| {
+        let backup = run(&instance, job)?;
+        Ok(BackupTask { work, backup: Some(backup) })
+    };
+    let begun = ctx.instance.node.backup_jobs.begin(&ctx.instance.executors.background, task, of, ctx.now, run);
+    begun.map(|begun| Accepted(BackupJob::of(begun))).ok_or_else(|| {
         Error::rejected("backup_running", "A backup is being taken or verified. Wait until it has ended.")
-    })?;
-    let instance = Arc::clone(ctx.instance);
-    ctx.instance.executors.backups.run(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| run(&instance)));
-        let result = result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into()));
-        if let Err(error) = &result {
-            tracing::error!(error = format!("{error:#}"), "{work} of the instance failed");
-        }
-        instance.node.backup_jobs.end(result.map_err(|error| format!("{error:#}")));
-    });
-    Ok(Accepted(begun))
-}
-
-/// Records the work in the audit log. It is done even if recording fails.
-fn note(instance: &Instance, origin: Origin, action: &'static str, details: serde_json::Value) {
-    if let Err(error) = instance.central.record_event(origin, CentralAuditEvent::new(action).with(details)) {
-        tracing::error!(%error, action, "an event was not recorded in the audit log");
-    }
+    })
 }
 
 fn repository(instance: &Instance) -> anyhow::Result<Repository> {
@@ -200,6 +197,12 @@ fn unreadable(error: anyhow::Error) -> Error {
     tracing::error!(error = format!("{error:#}"), "the backups cannot be read");
     let message = "The backups cannot be read. `cx-engine backups` on the server states the reason.";
     Error::rejected("backups_unreadable", message)
+}
+
+impl BackupJob {
+    fn of((task, progress): (BackupTask, JobProgress)) -> Self {
+        Self { task, progress }
+    }
 }
 
 impl InstanceBackup {
@@ -235,15 +238,22 @@ impl Input for BackupName {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::mpsc;
 
     use serde_json::{Value, json};
 
+    use crate::node_state::{BackupTask, BackupWork};
     use crate::tests::TestServer;
+    use crate::values::Timestamp;
 
     /// Begins work, and waits until it has ended.
     fn ended(server: &TestServer, path: &str) -> Value {
         let begun = server.central().post(path, json!({}));
         assert!(begun.status == 202 && begun.json()["state"] == "running", "{begun:?}");
+        until_ended(server)
+    }
+
+    fn until_ended(server: &TestServer) -> Value {
         loop {
             let listed = server.central().get("/instance/backups").ok();
             let job = &listed["job"];
@@ -296,11 +306,16 @@ mod tests {
     #[test]
     fn one_at_a_time() {
         let server = TestServer::new();
-        let jobs = &server.instance.node.backup_jobs;
-        jobs.begin(crate::tenancy::BackupWork::BACKUP, None, 0, crate::values::Timestamp::now()).unwrap();
+        let (disk, full) = mpsc::channel::<()>();
+        let task = BackupTask { work: BackupWork::BACKUP, backup: None };
+        let (jobs, threads) = (&server.instance.node.backup_jobs, &server.instance.executors.background);
+        jobs.begin(threads, task, 0, Timestamp::now(), move |_| {
+            full.recv()?;
+            anyhow::bail!("the disk is full")
+        });
         server.central().post("/instance/backups", json!({})).rejected(422, "backup_running");
-        jobs.end(Err("the disk is full".into()));
-        assert_eq!(server.central().get("/instance/backups").ok()["job"]["problem"], "the disk is full");
+        disk.send(()).unwrap();
+        assert_eq!(until_ended(&server)["job"]["problem"], "the disk is full");
         assert_eq!(ended(&server, "/instance/backups")["job"]["state"], "done");
     }
 }

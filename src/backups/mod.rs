@@ -36,7 +36,6 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::Resource;
-use crate::central;
 use crate::config::Config;
 use crate::durable_fs;
 use crate::storage::FileKind;
@@ -51,11 +50,6 @@ pub use take::{BackupScope, take};
 
 /// All resources of the module, in the central API.
 pub const RESOURCES: &[Resource] = &[instance_backups::RESOURCE];
-
-/// All resources of the central API.
-pub fn central_resources() -> impl Iterator<Item = &'static Resource> {
-    central::RESOURCES.iter().chain(RESOURCES)
-}
 
 const MANIFEST: &str = "manifest.json";
 const CENTRAL: &str = "central.sqlite.zst";

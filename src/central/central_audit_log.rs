@@ -108,6 +108,7 @@ pub const ACTIONS: &[&str] = &[
     "workspace.restored",
     "backup.created",
     "backup.verified",
+    "finding.fixed",
     "backup.restored",
     "keys.rotated",
 ];
@@ -250,6 +251,13 @@ impl Central {
     /// Writes an entry in a separate transaction, after the event.
     pub fn record_event(&self, origin: Origin, event: CentralAuditEvent) -> Result<()> {
         self.write(move |db| Ok(record(db, &origin, event.clone())?))
+    }
+
+    /// Writes an entry about work that is done. If that fails, the log of the server says so.
+    pub fn record_or_log(&self, origin: Origin, action: &'static str, details: Value) {
+        if let Err(error) = self.record_event(origin, CentralAuditEvent::new(action).with(details)) {
+            tracing::error!(%error, action, "an event was not recorded in the audit log");
+        }
     }
 
     /// Deletes up to `most` entries older than `before`. Returns the number deleted.

@@ -8,7 +8,9 @@ use serde::Serialize;
 use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{BlockingCtx, Error, Needs, Ok200, Result, Route, blocking, get};
+use crate::instance::Instance;
 use crate::storage::FileKind;
+use crate::tls_certificate::Validity;
 use crate::values::Timestamp;
 
 pub const RESOURCE: Resource =
@@ -26,6 +28,7 @@ const FIELDS: &[Field] = &[
     labelled("workspaces_in_trash", "Workspaces in the trash", "Espaces de travail à la corbeille"),
     labelled("open_workspaces", "Open workspaces", "Espaces de travail ouverts"),
     labelled("disk_bytes", "Size on disk", "Taille sur le disque"),
+    labelled("certificate_expires_at", "Certificate expires", "Fin du certificat"),
 ];
 
 const ROUTES: &[Route] =
@@ -55,6 +58,8 @@ pub struct InstanceInfo {
     open_workspaces: usize,
     /// Size of the data directory, in bytes.
     disk_bytes: u64,
+    /// End of the TLS certificate (UTC). Null if the server has none, or if its file cannot be read.
+    certificate_expires_at: Option<Timestamp>,
 }
 
 fn show(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceInfo>> {
@@ -78,7 +83,13 @@ fn show(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceInfo>> {
         workspaces_in_trash,
         open_workspaces: instance.registry.count(),
         disk_bytes: size(&instance.config.data_dir),
+        certificate_expires_at: certificate_expires_at(instance),
     }))
+}
+
+fn certificate_expires_at(instance: &Instance) -> Option<Timestamp> {
+    let validity = Validity::read(instance.config.tls.as_ref()?).ok()?;
+    Some(validity.expires_at)
 }
 
 /// The size of the files in a folder, in bytes. A file that disappears meanwhile is not counted.

@@ -1,5 +1,7 @@
 //! The rows of workspaces in the central file: who owns one, its name, its subdomain and its status.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -84,6 +86,25 @@ impl Central {
         self.read(|db| {
             let mut statement = db.prepare("SELECT id, status FROM workspaces ORDER BY id")?;
             let rows = statement.query_map([], |row| Ok((uuid_column(row, 0)?, row.get(1)?)))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The status of a workspace. `None` if it does not exist.
+    pub fn workspace_status(&self, id: Uuid) -> Result<Option<String>> {
+        self.read(move |db| {
+            let sql = "SELECT status FROM workspaces WHERE id = ?1";
+            Ok(db.prepare_cached(sql)?.query_row([id.to_string()], |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// The subdomains of some workspaces, by id.
+    pub fn subdomains_of(&self, ids: Vec<String>) -> Result<HashMap<String, String>> {
+        let ids = serde_json::Value::from(ids).to_string();
+        self.read(move |db| {
+            let sql = "SELECT id, subdomain FROM workspaces WHERE id IN (SELECT value FROM json_each(?1))";
+            let mut statement = db.prepare_cached(sql)?;
+            let rows = statement.query_map([&ids], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }

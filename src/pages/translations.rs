@@ -252,7 +252,7 @@ impl Translations {
 
 /// The label of a field that some resource has.
 pub fn common_label(words: &str, language: Translations) -> Option<String> {
-    let all = || crate::backups::central_resources().chain(crate::workspace::resources());
+    let all = || crate::central_resources().chain(crate::workspace::resources());
     let labelled = |words: &str| {
         let name = words.replace([' ', '.'], "_");
         all().find_map(|resource| resource.label_of(&name)).map(|label| language.label(label))
@@ -375,6 +375,9 @@ fn state_in_french(code: &str) -> &'static str {
         "backups_unreadable" => {
             "Les sauvegardes sont illisibles\u{a0}: `cx-engine backups` sur le serveur en donne la raison."
         }
+        "check_running" => "L’instance est en cours de vérification\u{a0}: attendez la fin.",
+        "not_fixable" => "Le serveur ne peut pas réparer cela pendant qu’il tourne.",
+        "findings_unreadable" => "Le résultat de la dernière vérification est illisible\u{a0}: lancez-en une nouvelle.",
         "import_running" => "L’importation est en cours\u{a0}: attendez qu’elle soit terminée.",
         "records_refused" => "Des enregistrements ont été refusés\u{a0}: corrigez-les, ou laissez-les de côté.",
         "too_many_imports" => "Trop d’imports sont gardés\u{a0}: supprimez-en un.",

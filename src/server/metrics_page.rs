@@ -15,6 +15,7 @@ use crate::executors::Executor;
 use crate::instance::Instance;
 use crate::metrics::{LaneLabels, resident_memory};
 use crate::storage::File;
+use crate::tls_certificate::Validity;
 
 pub const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -30,7 +31,7 @@ struct OutboxLabels {
 }
 
 /// Threads that are of no executor.
-const OTHER_THREADS: [&str; 4] = ["backups", "jobs", "mail", "webhooks"];
+const OTHER_THREADS: [&str; 4] = ["background", "jobs", "mail", "webhooks"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ThreadLabels {
@@ -56,6 +57,7 @@ pub fn page(instance: &Instance) -> String {
     register_caches(instance, ours);
     register_outbox(instance, ours);
     register_threads(instance, ours);
+    register_certificate(instance, ours);
     ours.register("log_lines_dropped", "Log lines that were dropped", ConstCounter::new(log_writer::dropped()));
     #[cfg(target_os = "linux")]
     if register_process(&mut registry).is_none() {
@@ -140,6 +142,16 @@ fn register_threads(instance: &Instance, registry: &mut Registry) {
         panics.get_or_create(&ThreadLabels { thread }).inc_by(counted.get(thread).copied().unwrap_or_default());
     }
     registry.register("thread_panics", "Panics of rounds and tasks; the threads went on", panics);
+}
+
+fn register_certificate(instance: &Instance, registry: &mut Registry) {
+    let Some(Ok(validity)) = instance.config.tls.as_ref().map(Validity::read) else { return };
+    registry.register_with_unit(
+        "certificate_expires",
+        "End of the TLS certificate, since the Unix epoch",
+        Unit::Seconds,
+        ConstGauge::new(validity.expires_at.seconds()),
+    );
 }
 
 /// Process metrics with the names that Prometheus' own clients use, from `/proc` (proc(5)). Missing figures are

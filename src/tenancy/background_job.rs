@@ -1,33 +1,29 @@
-//! The work on backups that the server does in the background. There is one at a time, and the last one is remembered.
+//! Work that the server does in the background for its operators. Each kind of work has a slot: it runs once at a time, and
+//! the last one is remembered.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::storage::{Fault, Threads};
 use crate::values::{Timestamp, choice};
 
 choice! {
-    /// The work: a backup is taken, or the files of one are verified again.
-    BackupWork { BACKUP = "backup", VERIFICATION = "verification" }
+    /// The state of work in the background.
+    JobState { RUNNING = "running", DONE = "done", FAILED = "failed" }
 }
 
-choice! {
-    /// The state of the work.
-    BackupJobState { RUNNING = "running", DONE = "done", FAILED = "failed" }
-}
-
-/// Work on a backup: it runs, or it was the last to run since the server started.
+/// How far work is.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct BackupJob {
-    /// `backup`: a backup is taken. `verification`: the files of one are verified again.
-    pub work: BackupWork,
-    /// Name of the backup. Null until it is taken.
-    pub backup: Option<String>,
+pub struct JobProgress {
     /// `running`, `done` or `failed`.
-    pub state: BackupJobState,
-    /// Number of finished workspaces; in a verification, of finished files.
+    pub state: JobState,
+    /// Number of finished parts: workspaces, or the files of a backup that is verified.
     pub done: usize,
-    /// Number of all of them. 0 until they are counted.
+    /// Number of all parts. 0 until they are counted.
     pub of: usize,
     /// Start time (UTC).
     pub began_at: Timestamp,
@@ -35,38 +31,64 @@ pub struct BackupJob {
     pub problem: Option<String>,
 }
 
-#[derive(Default)]
-pub struct BackupJobs(Mutex<Option<BackupJob>>);
+/// The slot of one kind of work. `T` says what exactly runs, or ran last since the server started.
+pub struct JobSlot<T>(Mutex<Option<(T, JobProgress)>>);
 
-impl BackupJobs {
-    pub fn last(&self) -> Option<BackupJob> {
+impl<T> Default for JobSlot<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone + Send + 'static> JobSlot<T> {
+    pub fn last(&self) -> Option<(T, JobProgress)> {
         self.0.lock().clone()
     }
 
-    /// Begins work on a backup. `None` if other work is running.
-    pub fn begin(&self, work: BackupWork, backup: Option<String>, of: usize, now: Timestamp) -> Option<BackupJob> {
-        let mut last = self.0.lock();
-        if last.as_ref().is_some_and(|job| job.state == BackupJobState::RUNNING) {
-            return None;
-        }
-        let state = BackupJobState::RUNNING;
-        *last = Some(BackupJob { work, backup, state, done: 0, of, began_at: now, problem: None });
-        last.clone()
+    /// Begins work, which goes on after the response. Its result says what ran. `None` if work is running.
+    pub fn begin(
+        self: &Arc<Self>,
+        threads: &Threads,
+        what: T,
+        of: usize,
+        now: Timestamp,
+        run: impl FnOnce(&Self) -> anyhow::Result<T> + Send + 'static,
+    ) -> Option<(T, JobProgress)> {
+        let begun = self.occupy(what, of, now)?;
+        let slot = Arc::clone(self);
+        threads.run(move || {
+            let result = catch_unwind(AssertUnwindSafe(|| run(&slot)));
+            slot.end(result.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())));
+        });
+        Some(begun)
     }
 
     pub fn progress(&self, done: usize, of: usize) {
-        if let Some(job) = self.0.lock().as_mut() {
+        if let Some((_, job)) = self.0.lock().as_mut() {
             (job.done, job.of) = (done, of);
         }
     }
 
-    /// Ends the work with the name of the backup, or with the reason of the failure.
-    pub fn end(&self, result: Result<String, String>) {
+    fn occupy(&self, what: T, of: usize, now: Timestamp) -> Option<(T, JobProgress)> {
         let mut last = self.0.lock();
-        let Some(job) = last.as_mut() else { return };
+        if last.as_ref().is_some_and(|(_, job)| job.state == JobState::RUNNING) {
+            return None;
+        }
+        let job = JobProgress { state: JobState::RUNNING, done: 0, of, began_at: now, problem: None };
+        *last = Some((what, job));
+        last.clone()
+    }
+
+    fn end(&self, result: anyhow::Result<T>) {
+        let mut last = self.0.lock();
+        let Some((what, job)) = last.as_mut() else { return };
         match result {
-            Ok(backup) => (job.state, job.backup) = (BackupJobState::DONE, Some(backup)),
-            Err(problem) => (job.state, job.problem) = (BackupJobState::FAILED, Some(problem)),
+            Ok(done) => (*what, job.state) = (done, JobState::DONE),
+            Err(error) => {
+                let problem = format!("{error:#}");
+                tracing::error!(error = problem, "work in the background failed");
+                (job.state, job.problem) = (JobState::FAILED, Some(problem));
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Workspaces as tenants: host names, open workspaces, and the lifecycle of a workspace file from template to trash.
 
 mod account_group;
-mod backup_job;
+mod background_job;
 mod central;
 pub mod customer_lookup;
 pub mod demo_account;
@@ -24,7 +24,7 @@ pub mod text_indexes;
 pub mod workspace_import;
 
 pub use account_group::{AccountGroup, LargeBody, Pools};
-pub use backup_job::{BackupJob, BackupJobs, BackupWork};
+pub use background_job::{JobProgress, JobSlot};
 pub use central::Central;
 pub use directory::{Bearer, Current, Directory, Status, WorkspaceEntry};
 pub use hosts::{Host, host, workspace_in};

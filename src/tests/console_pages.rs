@@ -559,7 +559,7 @@ fn heading(page: &TestResponse) -> String {
 
 /// English labels that are not also French.
 fn english_labels() -> BTreeSet<String> {
-    let central = crate::backups::central_resources();
+    let central = crate::central_resources();
     let resources: Vec<_> = central.chain(crate::workspace::resources()).collect();
     let mut labels = Vec::new();
     for resource in &resources {

@@ -16,6 +16,7 @@ use crate::auth::TokenScope;
 use crate::backups::{self, BackupScope, Ownership, Repository};
 use crate::central::outbox::{self, Mail};
 use crate::executors::Executor;
+use crate::findings::Check;
 use crate::pages;
 use crate::tenancy::ChangeRecorder;
 use crate::tests::routing_endpoints::{self, CreatedRows};
@@ -189,6 +190,24 @@ impl Samples<'_> {
             Ok::<_, Error>(db.last_insert_rowid())
         });
         queued.unwrap()
+    }
+
+    /// A mail that failed for good.
+    fn failed_mail(&self) -> i64 {
+        let id = self.mail();
+        let failed =
+            "UPDATE outbox SET due_at = NULL, tries = 5, last_tried_at = due_at, last_error = 'walked' WHERE id = ?1";
+        self.server.instance.central.write(move |db| Ok::<_, Error>(db.execute(failed, [id])?)).unwrap();
+        id
+    }
+
+    /// A finding that the server can fix.
+    fn finding(&self) -> Uuid {
+        let failed = format!("mail {}", self.failed_mail());
+        let instance = &self.server.instance;
+        let check = Check::run(instance, Timestamp::now(), |_, _| {}).unwrap();
+        check.save(&instance.config.data_dir).unwrap();
+        check.findings.iter().find(|finding| finding.what == failed).unwrap().id
     }
 
     fn unverify(&self) {
@@ -482,12 +501,11 @@ impl Samples<'_> {
             }
             (_, "GET", "/instance/mails/{id}") => at(self.mail().to_string()),
             (_, "POST", "/instance/mails/{id}/send-again") => {
-                let id = self.mail();
-                let failed = "UPDATE outbox SET due_at = NULL, tries = 5, last_error = 'walked' WHERE id = ?1";
-                self.server.instance.central.write(move |db| Ok::<_, Error>(db.execute(failed, [id])?)).unwrap();
+                let id = self.failed_mail();
                 change(id.to_string(), json!({}))
             }
-            (_, "POST", "/instance/backups") => plain(json!({})),
+            (_, "POST", "/instance/backups" | "/instance/findings/check") => plain(json!({})),
+            (_, "POST", "/instance/findings/{id}/fix") => change(self.finding().to_string(), json!({})),
             (_, "POST", "/instance/backups/{id}/verify") => change(self.backup(), json!({})),
             (_, "PUT", "/workspaces/{id}") => change(self.workspace().0, json!({"name": "N"})),
             (_, "POST", "/workspaces/{id}/transfer") => change(self.workspace().0, json!({"user_id": 1})),
@@ -1278,6 +1296,7 @@ const VERBS: &[&str] = &[
     "Dismiss",
     "Download",
     "Export",
+    "Fix",
     "Get",
     "Import",
     "Introspect",

@@ -8,7 +8,9 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -594,7 +596,11 @@ fn data_dir() -> &'static [DataFile] {
         for subdomain in ["acme", "other"] {
             workspace(&instance, subdomain, owner);
         }
+        let minute = Duration::from_secs(60);
+        instance.registry.close_all(minute).unwrap();
+        let closed = instance.central.file().closed();
         drop(instance);
+        assert_eq!(closed.recv_timeout(minute), Err(RecvTimeoutError::Disconnected));
         let mut files = Vec::new();
         read_files(folder.path(), Path::new(""), &mut files);
         files

@@ -118,13 +118,14 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
 }
 
 /// The modules. A module may use only those before it.
-const LAYERS: [&str; 19] = [
+const LAYERS: [&str; 21] = [
     "values",
     "durable_fs",
     "storage",
     "auth",
     "tenancy",
     "config",
+    "tls_certificate",
     "metrics",
     "executors",
     "node_state",
@@ -134,6 +135,7 @@ const LAYERS: [&str; 19] = [
     "backups",
     "routing",
     "workspace",
+    "findings",
     "pages",
     "jobs",
     "server",

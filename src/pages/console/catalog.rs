@@ -161,7 +161,7 @@ struct Catalog {
 
 fn catalog(layer: Layer) -> &'static Catalog {
     static CENTRAL: LazyLock<Catalog> = LazyLock::new(|| {
-        let resources: Vec<Resource> = crate::backups::central_resources().copied().collect();
+        let resources: Vec<Resource> = crate::central_resources().copied().collect();
         Catalog::read(Layer::Central, &resources)
     });
     static WORKSPACE: LazyLock<Catalog> = LazyLock::new(|| {

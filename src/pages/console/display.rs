@@ -226,6 +226,16 @@ pub fn seconds(all: i64) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
+/// A number of seconds as an age: `less than an hour`, `5 hours`, `3 days`.
+pub fn age(words: Translations, seconds: i64) -> String {
+    match seconds.max(0) / 3600 {
+        0 => words.under_an_hour(),
+        1 => words.one_hour(),
+        hours if hours < 48 => words.number_of_hours(&count(words, hours)),
+        hours => words.days(&count(words, hours / 24)),
+    }
+}
+
 /// A count with separators: `1,240`, `1 240`.
 pub fn count(words: Translations, number: i64) -> String {
     let digits = number.to_string();

@@ -144,6 +144,7 @@ const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Central, "GET", "/whoami"),
     (Layer::Central, "GET", "/instance"),
     (Layer::Central, "GET", "/instance/backups"),
+    (Layer::Central, "GET", "/instance/findings"),
     (Layer::Central, "GET", "/instance/figures"),
     (Layer::Central, "GET", "/tokens"),
     (Layer::Central, "GET", "/workspaces"),

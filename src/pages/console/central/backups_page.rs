@@ -8,9 +8,8 @@ use super::super::display::{self, Shown, plain};
 use super::super::page::{Frame, PageCtx};
 use super::super::route_form::{FormTexts, RouteForm};
 use super::instance_page::size;
-use crate::api::{
-    ApiResponse, BlockingCtx, Html, InnerRequest, IntoResponse, Needs, Redirect, Result, Route, blocking, get,
-};
+use super::job_view::{InstanceState, JobView, TOO_OLD, begun};
+use crate::api::{BlockingCtx, Html, InnerRequest, Needs, Result, Route, blocking, get};
 use crate::pages::translations::Translations;
 use crate::values::Timestamp;
 
@@ -52,40 +51,17 @@ pub const FORMS: &[RouteForm] = &[
     },
 ];
 
-/// Leads back to the list, which shows the progress.
-fn begun(page: &PageCtx<'_>, _: &RouteForm, _: &Value) -> Result<ApiResponse> {
-    Redirect::to(LIST.to_owned()).into_response(page.request)
-}
-
-/// The age from which the newest good backup is too old: a day, and two hours for the backup itself.
-const TOO_OLD: i64 = 26 * 3600;
-
-/// The newest good backup and its age in words. It is a problem if there is none, or if it is too old.
-pub struct NewestBackup {
-    pub sentence: String,
-    pub is_problem: bool,
-}
-
 #[derive(Template)]
 #[template(path = "console/central/backups.html")]
 struct BackupsPage<'a> {
     frame: &'a Frame,
     words: Translations,
-    newest: NewestBackup,
+    newest: InstanceState,
     job: Option<JobView>,
     backups: Vec<BackupRow>,
     folder: String,
     /// The commands that restore the newest good backup.
     restore: Vec<(String, String)>,
-}
-
-struct JobView {
-    is_running: bool,
-    is_problem: bool,
-    sentence: String,
-    done: i64,
-    of: i64,
-    progress: String,
 }
 
 struct BackupRow {
@@ -127,15 +103,8 @@ fn page(ctx: &BlockingCtx<'_>) -> Result<Html> {
 }
 
 /// The newest good backup, as another page shows it.
-pub fn newest(page: &PageCtx<'_>, now: Timestamp) -> Result<NewestBackup> {
-    let words = page.words();
-    match page.send(InnerRequest::get("/instance/backups")) {
-        Ok(found) => Ok(state_of(words, newest_good(&found.body), now)),
-        Err(error) if error.status().is_client_error() => {
-            Ok(NewestBackup { sentence: words.problems(&error).join(" "), is_problem: true })
-        }
-        Err(error) => Err(error),
-    }
+pub fn newest(page: &PageCtx<'_>, now: Timestamp) -> Result<InstanceState> {
+    InstanceState::of(page, "/instance/backups", |found| state_of(page.words(), newest_good(found), now))
 }
 
 fn list(found: &Value) -> &[Value] {
@@ -146,20 +115,15 @@ fn newest_good(found: &Value) -> Option<&Value> {
     list(found).iter().find(|backup| backup["is_good"] == true)
 }
 
-fn state_of(words: Translations, newest: Option<&Value>, now: Timestamp) -> NewestBackup {
+fn state_of(words: Translations, newest: Option<&Value>, now: Timestamp) -> InstanceState {
     let Some(taken) = newest.and_then(|backup| plain(&backup["taken_at"]).parse::<Timestamp>().ok()) else {
-        return NewestBackup { sentence: words.no_good_backup(), is_problem: true };
+        return InstanceState { sentence: words.no_good_backup(), is_problem: true };
     };
-    let age = (now.seconds() - taken.seconds()).max(0);
-    let written = match age / 3600 {
-        0 => words.under_an_hour(),
-        1 => words.one_hour(),
-        hours if hours < 48 => words.number_of_hours(&display::count(words, hours)),
-        hours => words.days(&display::count(words, hours / 24)),
-    };
-    match age > TOO_OLD {
-        true => NewestBackup { sentence: words.backup_too_old(&written), is_problem: true },
-        false => NewestBackup { sentence: words.newest_backup(&written), is_problem: false },
+    let seconds = now.seconds() - taken.seconds();
+    let age = display::age(words, seconds);
+    match seconds > TOO_OLD {
+        true => InstanceState { sentence: words.backup_too_old(&age), is_problem: true },
+        false => InstanceState { sentence: words.newest_backup(&age), is_problem: false },
     }
 }
 
@@ -174,21 +138,8 @@ fn job(words: Translations, job: &Value) -> Option<JobView> {
         (_, true) => words.backup_done(&backup),
         (_, false) => words.verification_done(&backup),
     };
-    let number = |name: &str| job[name].as_i64().unwrap_or_default();
-    let (done, of) = (number("done"), number("of"));
-    let (written_done, written_of) = (display::count(words, done), display::count(words, of));
-    Some(JobView {
-        is_running: state == "running",
-        is_problem: state == "failed",
-        progress: match is_new {
-            true => words.workspaces_done(&written_done, &written_of),
-            false => words.files_done(&written_done, &written_of),
-        },
-        // An element without a maximum has no value.
-        of: of.max(1),
-        sentence,
-        done,
-    })
+    let progress = if is_new { Translations::workspaces_done } else { Translations::files_done };
+    Some(JobView::of(words, job, sentence, progress))
 }
 
 fn row(page: &PageCtx<'_>, backup: &Value) -> Result<BackupRow> {

@@ -187,6 +187,37 @@ words! {
     subdomain_to_type(): "SUBDOMAIN", "SOUS-DOMAINE";
     folder_to_type(): "NEW-FOLDER", "NOUVEAU-DOSSIER";
 
+    findings(): "Findings", "Constats";
+    check_now(): "Check now", "Vérifier maintenant";
+    check_title(): "Check the instance?", "Vérifier l’instance\u{a0}?";
+    check_about():
+        "Each file is read and checked in the background. Requests go on meanwhile.",
+        "Chaque fichier est lu et vérifié en arrière-plan. Le serveur reste en service pendant ce temps.";
+    check_running(): "The instance is being checked.", "L’instance est en cours de vérification.";
+    check_failed(problem): "The check failed: {problem}", "La vérification a échoué\u{a0}: {problem}";
+    never_checked(): "The instance was not checked yet.", "L’instance n’a pas encore été vérifiée.";
+    check_found_nothing(age):
+        "The last check was {age} ago. It found nothing.",
+        "La dernière vérification remonte à {age}. Elle n’a rien trouvé.";
+    checked_too_long_ago(age):
+        "The last check was {age} ago. It found nothing. Check the instance every day.",
+        "La dernière vérification remonte à {age}. Elle n’a rien trouvé. Vérifiez l’instance chaque jour.";
+    check_found_one(age):
+        "The last check was {age} ago. It found 1 problem.",
+        "La dernière vérification remonte à {age}. Elle a trouvé 1 problème.";
+    check_found_some(age, number):
+        "The last check was {age} ago. It found {number} problems.",
+        "La dernière vérification remonte à {age}. Elle a trouvé {number} problèmes.";
+    found_what(): "What", "Quoi";
+    found_problem(): "Problem", "Problème";
+    found_remedy(): "Remedy", "Remède";
+    central_file(): "Central file", "Fichier central";
+    fix(): "Fix", "Réparer";
+    fix_title(): "Fix this?", "Réparer\u{a0}?";
+    fix_about():
+        "The server does what cx-engine doctor --fix does.",
+        "Le serveur fait ce que fait cx-engine doctor --fix.";
+
     last_hour(): "The last hour, minute by minute.", "La dernière heure, minute par minute.";
     last_hour_empty():
         "The first minute is not over yet.",

@@ -8,8 +8,10 @@ use super::super::display::{self, Shown, plain};
 use super::super::form_page::redirect;
 use super::super::page::{Frame, PageCtx};
 use super::super::route_form::{FormTexts, RouteForm};
-use super::backups_page::{self, NewestBackup};
+use super::backups_page;
 use super::figures_chart::{self, HourFigures};
+use super::findings_page;
+use super::job_view::InstanceState;
 use crate::api::{BlockingCtx, Html, InnerRequest, Needs, Result, Route, blocking, get};
 use crate::central::instance_info;
 use crate::pages::translations::Translations;
@@ -40,7 +42,8 @@ pub const FORMS: &[RouteForm] = &[RouteForm {
 struct InstancePage<'a> {
     frame: &'a Frame,
     words: Translations,
-    newest: NewestBackup,
+    newest: InstanceState,
+    checked: InstanceState,
     rows: Vec<(String, Shown)>,
     /// `None` before the end of the first minute.
     figures: Option<HourFigures>,
@@ -52,12 +55,12 @@ fn page(ctx: &BlockingCtx<'_>) -> Result<Html> {
     let (words, zone) = (frame.words, page.zone()?);
     let info = page.send(InnerRequest::get("/instance"))?.body;
     let empty = Map::new();
-    let fields = info.as_object().unwrap_or(&empty).iter();
+    let fields = info.as_object().unwrap_or(&empty).iter().filter(|(_, value)| !value.is_null());
     let rows = fields.map(|(name, value)| {
         let label = instance_info::RESOURCE.label_of(name).map_or_else(|| name.clone(), |label| words.label(label));
         let shown = match (name.as_str(), value.as_i64()) {
             ("disk_bytes", Some(bytes)) => Shown::Text(size(words, bytes)),
-            ("started_at", _) => display::moment(words, &zone, &plain(value)),
+            ("started_at" | "certificate_expires_at", _) => display::moment(words, &zone, &plain(value)),
             ("accounts" | "workspaces", Some(number)) => Shown::Text(display::count(words, number)),
             _ => Shown::Text(plain(value)),
         };
@@ -66,6 +69,7 @@ fn page(ctx: &BlockingCtx<'_>) -> Result<Html> {
     let rendered = InstancePage {
         words,
         newest: backups_page::newest(&page, ctx.now)?,
+        checked: findings_page::last_check(&page, ctx.now)?,
         rows: rows.collect(),
         figures: figures_chart::read(&page)?,
         frame: &frame,

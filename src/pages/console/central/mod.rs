@@ -4,7 +4,9 @@ mod account_page;
 mod backups_page;
 mod central_texts;
 mod figures_chart;
+mod findings_page;
 mod instance_page;
+mod job_view;
 mod workspace_page;
 mod workspaces_page;
 
@@ -26,18 +28,20 @@ pub fn by_hand() -> Vec<Resource> {
         Resource::pages("Account page", account_page::ROUTES),
         Resource::pages("Instance page", instance_page::ROUTES),
         Resource::pages("Backups page", backups_page::ROUTES),
+        Resource::pages("Findings page", findings_page::ROUTES),
         route_form::pages("Forms of invitations", workspaces_page::FORMS),
         route_form::pages("Forms of a workspace", workspace_page::FORMS),
         route_form::pages("Forms of the account", account_page::FORMS),
         route_form::pages("Forms of operators", instance_page::FORMS),
         route_form::pages("Forms of backups", backups_page::FORMS),
+        route_form::pages("Forms of findings", findings_page::FORMS),
     ]
 }
 
 /// The forms of single routes.
 #[cfg(test)]
 pub fn forms() -> impl Iterator<Item = &'static RouteForm> {
-    let operators = [instance_page::FORMS, backups_page::FORMS].into_iter().flatten();
+    let operators = [instance_page::FORMS, backups_page::FORMS, findings_page::FORMS].into_iter().flatten();
     [workspaces_page::FORMS, workspace_page::FORMS, account_page::FORMS].into_iter().flatten().chain(operators)
 }
 
@@ -66,6 +70,7 @@ pub fn sections(page: &PageCtx<'_>, path: &str) -> Vec<NavSection> {
             link("Accounts", "Comptes", "/ui/accounts", &[]),
             link("All workspaces", "Tous les espaces", "/ui/instance/workspaces", &[]),
             link("Backups", "Sauvegardes", "/ui/instance/backups", &[]),
+            link("Findings", "Constats", "/ui/instance/findings", &[]),
             link("Mails", "Mails", "/ui/instance/mails", &[]),
         ];
         let label = Label { english: "Operator", french: "Opérateur" };

@@ -257,6 +257,54 @@ fn an_operator_backs_up_on_a_page_and_sees_what_is_wrong_with_a_backup() {
 }
 
 #[test]
+fn an_operator_checks_the_instance_on_a_page_and_fixes_what_was_found() {
+    let server = TestServer::new();
+    let mut browser = owner(&server);
+    let page = "/ui/instance/findings";
+    let check = |browser: &mut TestBrowser<'_>| {
+        browser.go(page).submit("/ui/instance/findings/check", &[]);
+        assert_eq!(browser.url, format!("http://localhost{page}"));
+        while browser.page.text.contains("<progress") {
+            shows(browser, &["http-equiv=\"refresh\"", " data-progress></progress>"]);
+            browser.go(page);
+        }
+    };
+    for path in ["/ui/instance", page] {
+        browser.go(path);
+        shows(&browser, &["<p class=\"wrong\">The instance was not checked yet."]);
+    }
+    check(&mut browser);
+    for path in ["/ui/instance", page] {
+        browser.go(path);
+        shows(&browser, &["<p class=\"notice\">The last check was less than an hour ago. It found nothing."]);
+    }
+    // A day and two hours later.
+    let saved = server.instance.config.data_dir.join("findings.json");
+    let at = server.central().get("/instance/findings").ok()["checked_at"].as_str().unwrap().to_owned();
+    let old = Timestamp::now().plus(-27 * 3600).to_string();
+    std::fs::write(&saved, std::fs::read_to_string(&saved).unwrap().replace(&at, &old)).unwrap();
+    browser.go(page);
+    shows(
+        &browser,
+        &["<p class=\"wrong\">The last check was 27 hours ago. It found nothing. Check the instance every day."],
+    );
+
+    server.join_acme("zoe@example.com", "agent");
+    server.in_file(|db| Ok(db.execute("DELETE FROM users WHERE email = 'zoe@example.com'", []).map(|_| ())?));
+    std::fs::remove_file(server.instance.registry.path(server.other.id)).unwrap();
+    check(&mut browser);
+    shows(
+        &browser,
+        &["It found 2 problems.", "Member without a user", "its file is missing", "Restore the file from a backup."],
+    );
+    let (_, rest) = browser.page.text.split_once("action=\"/ui/instance/findings/0").unwrap();
+    let fix = format!("/ui/instance/findings/0{}", rest.split('"').next().unwrap());
+    browser.submit(&fix, &[]);
+    shows(&browser, &["It found 1 problem.", "File missing"]);
+    assert!(!browser.page.text.contains("Member without a user"), "{browser:?}");
+}
+
+#[test]
 fn the_last_hour_is_drawn_and_is_a_table() {
     let server = TestServer::with(&[("metrics", "true")]);
     let mut browser = owner(&server);
