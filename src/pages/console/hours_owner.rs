@@ -32,8 +32,12 @@ pub const GROUP: OwnerKind = OwnerKind {
 const TIME_SPANS: &str = "/smart-routings/call-queues/time-spans";
 const EXCEPTIONS: &str = "/smart-routings/call-queues/exceptions";
 
+/// The fields that name the owner of a time span, and of an exception.
+const OF_SPAN: [&str; 2] = ["time_spanable_id", "time_spanable_type"];
+const OF_EXCEPTION: [&str; 2] = ["exceptionable_id", "exceptionable_type"];
+
 /// Rows that one request reads.
-const MOST: &str = "500";
+const PER_PAGE: &str = "500";
 
 pub struct HoursOwner<'a> {
     pub page: &'a PageCtx<'a>,
@@ -41,6 +45,8 @@ pub struct HoursOwner<'a> {
     pub account: &'a str,
     pub id: &'a str,
     pub name: String,
+    /// Where calls go in the hours, unless a time span says otherwise. Groups have no number.
+    pub number: String,
     /// Where calls go outside of the hours. Groups have no such destination.
     pub default_destination: String,
     /// The page of the queue or group.
@@ -61,6 +67,7 @@ impl<'a> HoursOwner<'a> {
             account,
             id,
             name: owners.title(&record),
+            number: plain(&record["number"]),
             default_destination: plain(&record["default_destination"]),
             address: place.page(owners),
             spans: page.collection(TIME_SPANS)?,
@@ -73,31 +80,39 @@ impl<'a> HoursOwner<'a> {
         self.page.send(inner.with_query(customer_query(self.spans, Some(self.account))))
     }
 
+    /// All time spans, by their start.
+    pub fn spans(&self) -> Result<Vec<Value>> {
+        self.rows(self.spans, OF_SPAN, &[("sort", "start_time")])
+    }
+
     /// The time spans on a day of the week, oldest first.
     pub fn spans_on(&self, day: i64) -> Result<Vec<Value>> {
-        let of = ("time_spanable_id", "time_spanable_type");
-        let mut rows = self.rows(self.spans, of, &[("filter[day_of_week]", &day.to_string())])?;
+        let mut rows = self.rows(self.spans, OF_SPAN, &[("filter[day_of_week]", &day.to_string())])?;
         rows.sort_by_key(|row| row["id"].as_i64());
         Ok(rows)
     }
 
     /// The exceptions whose day contains this text, in order.
     pub fn exceptions_on(&self, day: &str) -> Result<Vec<Value>> {
-        let of = ("exceptionable_id", "exceptionable_type");
-        self.rows(self.exceptions, of, &[("filter[day]", day), ("sort", "day")])
+        self.rows(self.exceptions, OF_EXCEPTION, &[("filter[day]", day), ("sort", "day")])
     }
 
-    fn rows(&self, of: &Collection, owner: (&str, &str), more: &[(&str, &str)]) -> Result<Vec<Value>> {
+    fn rows(&self, of: &Collection, [id, kind]: [&str; 2], more: &[(&str, &str)]) -> Result<Vec<Value>> {
         let Some(list) = of.list else { return Ok(Vec::new()) };
-        let (id, kind) = (format!("filter[{}]", owner.0), format!("filter[{}]", owner.1));
-        let mut filters =
-            vec![("customer_account", self.account), (id.as_str(), self.id), (kind.as_str(), self.kind.word)];
-        filters.push(("per_page", MOST));
-        filters.extend_from_slice(more);
-        let mut found = self.page.send(InnerRequest::to(list).with_query(query(&filters)))?.body;
-        match found["data"].take() {
-            Value::Array(rows) => Ok(rows),
-            _ => Ok(Vec::new()),
+        let (id, kind) = (format!("filter[{id}]"), format!("filter[{kind}]"));
+        let filters = [("customer_account", self.account), (&id, self.id), (&kind, self.kind.word)];
+        let (mut rows, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = [("per_page", PER_PAGE), ("cursor", cursor.as_str())];
+            let asked = query(&[&filters, more, &page].concat());
+            let mut found = self.page.send(InnerRequest::to(list).with_query(asked))?.body;
+            if let Value::Array(data) = found["data"].take() {
+                rows.extend(data);
+            }
+            match found["next_cursor"].as_str() {
+                Some(next) => next.clone_into(&mut cursor),
+                None => return Ok(rows),
+            }
         }
     }
 
@@ -108,10 +123,7 @@ impl<'a> HoursOwner<'a> {
 
     /// The form for a new time span or exception, if the person may create one.
     pub fn new_row(&self, rows: &Collection, filled: &[(&str, String)]) -> Option<String> {
-        let [id, kind] = match rows.path == self.spans.path {
-            true => ["time_spanable_id", "time_spanable_type"],
-            false => ["exceptionable_id", "exceptionable_type"],
-        };
+        let [id, kind] = if rows.path == self.spans.path { OF_SPAN } else { OF_EXCEPTION };
         let mut fields = vec![(id, self.id.to_owned()), (kind, self.kind.word.to_owned())];
         fields.extend_from_slice(filled);
         new_record(self.page, rows, Some(self.account), &fields)

@@ -257,6 +257,10 @@ words! {
     week_before(): "Week before", "Semaine précédente";
     this_week(): "This week", "Cette semaine";
     week_after(): "Week after", "Semaine suivante";
+    covered(): "Covered:", "Recouvert\u{a0}:";
+    about_covered():
+        "A dashed outline is a time span that does not apply then, because something else covers it.",
+        "Un contour en tirets est une plage horaire qui ne s’applique pas alors, car autre chose la recouvre.";
     copy_day(): "Change or copy to …", "Modifier ou copier vers …";
     close_day(): "Close", "Fermer";
     close_earlier(): "Close earlier", "Fermer plus tôt";

@@ -12,7 +12,7 @@ pub mod holidays;
 mod hours;
 mod moment;
 #[cfg(test)]
-mod oracle;
+pub mod oracle;
 mod parents;
 pub mod queue_groups;
 pub mod queue_lookup;

@@ -12,7 +12,7 @@ use crate::api::entity_rows;
 use crate::tests::{RoutingClient, TestServer};
 
 /// Converts dates to days since 1970 and back, month by month.
-mod plain {
+pub mod plain {
     fn days_in(year: i64, month: i64) -> i64 {
         let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         match month {
@@ -83,10 +83,10 @@ const DATES: [&str; 12] = [
 ];
 
 /// A request body, with the index of its parent.
-type OracleRow = (usize, Value);
+pub type OracleRow = (usize, Value);
 
 /// A row with its id.
-type WrittenRow = (i64, OracleRow);
+pub type WrittenRow = (i64, OracleRow);
 
 fn destination() -> impl Strategy<Value = Option<&'static str>> {
     prop::option::of(select(vec!["802", "803"]))
