@@ -1,6 +1,8 @@
 //! The week of a queue or of a group: where its calls go, drawn as the look-up answers, and the same as a table. Hours
 //! that something else covers are outlined. Narrow screens show one day.
 
+use std::slice;
+
 use askama::Template;
 use http::StatusCode;
 use jiff::ToSpan;
@@ -33,7 +35,7 @@ pub const ROUTES: &[Route] = &[
     ),
 ];
 
-/// The picture, in its own units: the height of an hour, and the room for words above.
+/// The pictures, in their own units: the height of an hour, and the room for words above.
 const HOUR: i64 = 20;
 const TOP: i64 = 22;
 
@@ -58,6 +60,15 @@ struct WeekPage<'a> {
     days: Vec<Day>,
     hours: Vec<(i64, String)>,
     is_covered: bool,
+    /// The place of the day that narrow screens show, and the links to the days around it: label and address.
+    shown: usize,
+    around: [(String, String); 2],
+}
+
+impl WeekPage<'_> {
+    fn shown_day(&self) -> &[Day] {
+        self.days.get(self.shown).map_or(&[], slice::from_ref)
+    }
 }
 
 struct Day {
@@ -94,7 +105,7 @@ impl Bar {
 
     /// As much of the words as fits into the shape.
     fn short(&self, width: &i64) -> String {
-        display::beginning(&self.what, usize::try_from((self.width(width) - 6) / 6).unwrap_or_default())
+        display::beginning(&self.what, usize::try_from((self.width(width) - 4) * 2 / 13).unwrap_or_default())
     }
 }
 
@@ -134,19 +145,29 @@ fn page(page: &PageCtx<'_>, kind: OwnerKind) -> Result<Html> {
         links: links(words, &owner, *date, now.date()),
     });
     let address = format!("{}/week", owner.address);
-    let at = |days: i64| match first.checked_add(days.days()) {
-        Ok(day) => format!("{address}?from={day}"),
+    let at = |days: i64, day: &str| match first.checked_add(days.days()) {
+        Ok(from) => format!("{address}?from={from}{day}"),
         Err(_) => address.clone(),
+    };
+    let place = |day: Date| dates.iter().position(|date| *date == day);
+    let asked = page.query("day").and_then(|day| day.parse().ok());
+    let shown = asked.and_then(place).or_else(|| place(now.date())).unwrap_or_default();
+    let beside = |days: i64| {
+        let day = first.checked_add((i64::try_from(shown).unwrap_or_default() + days).days()).unwrap_or(first);
+        let weeks = if dates.contains(&day) { 0 } else { days * 7 };
+        (display::week_day(words, day), at(weeks, &format!("&day={day}#day")))
     };
     let rendered = WeekPage {
         words,
-        previous: at(-7),
+        previous: at(-7, ""),
         this_week: address.clone(),
-        next: at(7),
+        next: at(7, ""),
         clock_changes: dates.iter().filter_map(|date| clock_change(words, *date, &zone)).collect(),
         days: days.collect(),
         hours: (0..=24).step_by(3).map(|hour| (TOP + hour * HOUR, format!("{hour:02}:00"))).collect(),
         is_covered: !covered.is_empty(),
+        shown,
+        around: [beside(-1), beside(1)],
         tester: (kind.week == QUEUE.week).then(|| {
             let asked = query(&[("kind", "queue"), ("queue", owner.id)]);
             format!("/ui/routing/{}/test?{asked}", encode(owner.account))
@@ -451,7 +472,7 @@ mod tests {
                 title: title.to_owned(),
                 from: second(from),
                 to: second(to),
-                is_covered: link.contains("class=\"covered\""),
+                is_covered: link.contains("stroke-dasharray"),
             }
         };
         spans.map(shape).collect()
@@ -512,12 +533,9 @@ mod tests {
                     shapes.iter().filter(|shape| shape.is_covered).count()
                 );
                 for shape in shapes.iter().filter(|_| parent == 0) {
-                    let (time, what) = shape.title.rsplit_once(" Open").unwrap();
-                    prop_assert!(
-                        table.contains(&format!("{time} <a href=\"{}\">Open{what}<", shape.href)),
-                        "{:?}",
-                        shape
-                    );
+                    let (words, text) = shape.title.split_at(shape.title.find(|c: char| c.is_ascii_digit()).unwrap());
+                    let line = format!("{words}<a href=\"{}\">{text}</a>", shape.href);
+                    prop_assert!(table.contains(&line), "{:?}", shape);
                     let at =
                         first.at(0, 0, 0, 0).checked_add((shape.from + (shape.to - shape.from) / 2).seconds()).unwrap();
                     let found = queue.routing.get(&format!("/call-queues/lookup?code=Q1&at={at}")).ok();
@@ -549,7 +567,7 @@ mod tests {
             for (language, covered, open) in [("en", "Covered:", "Open"), ("fr", "Recouvert\u{a0}:", "Ouvert")] {
                 let page = server.browser(email).with_header("accept-language", language).get(&week).text;
                 for (time, id, destination) in [("10:00–12:00", 2, "801"), ("11:00–13:00", 3, "805")] {
-                    let row = format!("{covered} {time} <a href=\"{spans}/{id}{form}\">{open} → {destination}</a>");
+                    let row = format!("{covered} <a href=\"{spans}/{id}{form}\">{time} {open} → {destination}</a>");
                     assert!(page.contains(&row), "{row}: {page}");
                 }
             }
@@ -580,5 +598,50 @@ mod tests {
         assert_eq!(week("2027-03-29"), [(0, 2, true), (166, 168, true)]);
         assert_eq!(week("2027-04-05"), [(0, 2, false), (166, 168, false)]);
         assert_eq!(week("2027-03-28"), [(22, 24, false), (24, 26, true)]);
+    }
+
+    #[test]
+    fn narrow_screens_show_one_day_with_links_to_the_days_around_it() {
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/call-queues/queues", json!({"name": "Support"}));
+        let week = format!("/ui/routing/{}/call-queues/queues/1/week", routing.account);
+        let browser = server.browser("owner@example.com").with_header("accept-language", "en");
+        for (asked, shown, before, after) in [
+            (
+                "2027-03-29&day=2027-03-31",
+                "Wed 31 Mar",
+                "2027-03-29&#38;day=2027-03-30",
+                "2027-03-29&#38;day=2027-04-01",
+            ),
+            (
+                "2027-03-29&day=2027-04-04",
+                "Sun 4 Apr",
+                "2027-03-29&#38;day=2027-04-03",
+                "2027-04-05&#38;day=2027-04-05",
+            ),
+            ("2027-03-29", "Mon 29 Mar", "2027-03-22&#38;day=2027-03-28", "2027-03-29&#38;day=2027-03-30"),
+            // A day of another week is not shown.
+            (
+                "2027-03-29&day=2027-04-05",
+                "Mon 29 Mar",
+                "2027-03-22&#38;day=2027-03-28",
+                "2027-03-29&#38;day=2027-03-30",
+            ),
+            ("2027-03-29&day=never", "Mon 29 Mar", "2027-03-22&#38;day=2027-03-28", "2027-03-29&#38;day=2027-03-30"),
+        ] {
+            let page = browser.get(&format!("{week}?from={asked}")).text;
+            let (_, rest) = page.split_once("id=\"day\"").unwrap();
+            let (day, rest) = rest.split_once("</svg>").unwrap();
+            for expected in [&format!(">{shown}</text>"), &format!("from={before}#day"), &format!("from={after}#day")] {
+                assert!(day.contains(expected), "{asked}: {expected}: {day}");
+            }
+            assert_eq!(day.matches("<g transform").count(), 1, "{day}");
+            // The table keeps the other days for wide screens.
+            assert_eq!(rest.matches("class=\"other\"").count(), 6, "{rest}");
+            assert!(rest.contains(&format!("<tr><th scope=\"row\">{shown}</th>")), "{rest}");
+        }
+        let this_week = browser.get(&week).text;
+        assert!(this_week.contains("<tr class=\"at\">"), "today is shown: {this_week}");
     }
 }

@@ -54,6 +54,7 @@ fn pages(office: &Office) -> Vec<String> {
         format!("{queues}/1"),
         format!("{routing}/call-queues/time-spans/new"),
         format!("{queues}/1/week"),
+        format!("{queues}/1/week?from=2027-03-29&day=2027-03-31"),
         format!("{queues}/1/week/day?day=1"),
         format!("{queues}/1/holidays?year=2027"),
         routing,
@@ -94,13 +95,20 @@ fn findings(person: &mut Person, axe: &str) -> Vec<String> {
     found.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect()
 }
 
+/// The text of axe-core, if it is installed.
+fn axe() -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/axe/node_modules/axe-core/axe.min.js");
+    let axe = fs::read_to_string(path).ok();
+    if axe.is_none() {
+        assert!(!is_ci(), "axe-core is not installed: npm install --prefix target/axe axe-core");
+        not_run("axe-core is not installed: npm install --prefix target/axe axe-core");
+    }
+    axe
+}
+
 #[test]
 fn axe_finds_nothing_on_any_page_in_either_color_scheme() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/axe/node_modules/axe-core/axe.min.js");
-    let Ok(axe) = fs::read_to_string(path) else {
-        assert!(!is_ci(), "axe-core is not installed: npm install --prefix target/axe axe-core");
-        return not_run("axe-core is not installed: npm install --prefix target/axe axe-core");
-    };
+    let Some(axe) = axe() else { return };
     let office = Office::new();
     let Some(visitor) = Chromium::start("en") else { return };
     let mut visitor = Person { browser: visitor, hands: Hands::Mouse };
@@ -112,6 +120,31 @@ fn axe_finds_nothing_on_any_page_in_either_color_scheme() {
             for page in pages {
                 who.browser.go(&page);
                 wrong.extend(findings(who, &axe).into_iter().map(|found| format!("{page} {scheme:?} {found}")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    person.had_no_error();
+}
+
+#[test]
+fn axe_finds_nothing_in_the_week_and_in_the_year_of_a_queue_at_any_width() {
+    let Some(axe) = axe() else { return };
+    let office = Office::new();
+    office.open_on_monday();
+    office.open_on_monday();
+    office.close_on("2027-03-31");
+    let Some(mut person) = insider(&office, "fr") else { return };
+    let queue = format!("/ui/routing/{}/call-queues/queues/1", office.account);
+    let pages = ["week?from=2027-03-29", "week?from=2027-03-29&day=2027-03-31", "holidays?year=2027"];
+    let mut wrong = Vec::new();
+    for scheme in [Scheme::Light, Scheme::Dark] {
+        for width in [1280, 390] {
+            person.browser.show(width, scheme);
+            for page in pages {
+                person.browser.go(&office.url(&format!("{queue}/{page}")));
+                let found = findings(&mut person, &axe).into_iter();
+                wrong.extend(found.map(|found| format!("{page} {width} {scheme:?} {found}")));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The daily tasks of people, each with the mouse, without scripts, and with the keyboard alone. Clicks are counted.
 
 use super::{HANDS, Hands, Office, Person, field};
+use crate::chromium::Scheme;
 
 #[test]
 fn a_person_finds_somebody_by_name_number_address_or_account() {
@@ -164,6 +165,34 @@ fn a_person_closes_a_queue_earlier_today_and_for_a_whole_day() {
         assert_eq!(lead.clicks(), 3);
         lead.sees("Created.");
         assert_eq!(office.routing("/call-queues/exceptions")["total"], number);
+        lead.had_no_error();
+    }
+}
+
+#[test]
+fn a_person_with_a_phone_goes_through_the_week_day_by_day() {
+    let office = Office::new();
+    office.open_on_monday();
+    let week = format!("/ui/routing/{}/call-queues/queues/1/week?from=2027-03-29", office.account);
+    let pictures = "[...document.querySelectorAll('main svg')].filter(it => it.getClientRects().length).length";
+    let days = "[...document.querySelectorAll('main tbody tr')].filter(it => it.getClientRects().length)\
+                .map(it => it.querySelector('th').textContent).join()";
+    for hands in HANDS {
+        let Some(mut lead) = Person::at(&office, hands, "en") else { return };
+        lead.browser.show(390, Scheme::Light);
+        lead.browser.go(&office.url(&week));
+        lead.sees("09:00–18:00");
+        for (link, shown) in
+            [("last-child", "Tue 30 Mar"), ("first-child", "Mon 29 Mar"), ("first-child", "Sun 28 Mar")]
+        {
+            lead.choose(&format!(".one-day a:{link}"));
+            assert_eq!(lead.browser.look(days), shown);
+            assert_eq!(lead.browser.look(pictures), 1);
+        }
+        lead.browser.show(1280, Scheme::Light);
+        let all = "Mon 22 Mar,Tue 23 Mar,Wed 24 Mar,Thu 25 Mar,Fri 26 Mar,Sat 27 Mar,Sun 28 Mar";
+        assert_eq!(lead.browser.look(days), all);
+        assert_eq!(lead.browser.look(pictures), 1);
         lead.had_no_error();
     }
 }

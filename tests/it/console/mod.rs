@@ -128,6 +128,15 @@ impl Office {
         self.server.post(&self.acme.inside, &path, monday).created();
     }
 
+    /// Closes the queue on a day.
+    fn close_on(&self, day: &str) {
+        let path = format!("/smart-routings/call-queues/exceptions?customer_account={}", self.account);
+        let closed = json!({
+            "exceptionable_id": 1, "exceptionable_type": "call_queue", "day": day, "label": "Inventaire",
+        });
+        self.server.post(&self.acme.inside, &path, closed).created();
+    }
+
     fn count(&self, path: &str) -> u64 {
         self.record(path)["total"].as_u64().unwrap()
     }
