@@ -153,14 +153,18 @@ pub fn day(words: Translations, day: Date) -> String {
 
 /// A day of a week for people: "Mon 29 Mar", "lun. 29 mars".
 pub fn week_day(words: Translations, date: Date) -> String {
+    format!("{} {} {}", day_name(words, date), date.day(), month(words, date))
+}
+
+/// The short name of the day of the week.
+pub fn day_name(words: Translations, date: Date) -> &'static str {
     const ENGLISH: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
     const FRENCH: [&str; 7] = ["lun.", "mar.", "mer.", "jeu.", "ven.", "sam.", "dim."];
     let place = usize::from(date.weekday().to_monday_zero_offset().unsigned_abs());
-    let name = match words.0 {
+    match words.0 {
         Language::English => ENGLISH[place],
         Language::French => FRENCH[place],
-    };
-    format!("{name} {} {}", date.day(), month(words, date))
+    }
 }
 
 /// The short name of the month of a day.

@@ -2,9 +2,11 @@
 //! created, each with a box.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use askama::Template;
 use http::StatusCode;
+use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Value, json};
 
@@ -65,15 +67,38 @@ struct YearPage<'a> {
     around: [(String, String); 2],
     /// The page that asks before the holidays of the year are deleted.
     remove: Option<String>,
-    months: Vec<(String, Vec<DayOff>)>,
+    weekdays: Vec<&'static str>,
+    months: Vec<Month>,
     /// The form for one more day.
     new: Option<String>,
     picker: Option<Picker>,
     problems: Vec<String>,
 }
 
+impl YearPage<'_> {
+    fn has_days_off(&self) -> bool {
+        self.months.iter().any(|month| !month.days_off.is_empty())
+    }
+}
+
+/// A month as a calendar, and its closed days.
+struct Month {
+    name: &'static str,
+    /// From Monday. Days of the months around it are empty.
+    weeks: Vec<Vec<Option<CalendarDay>>>,
+    days_off: Vec<DayOff>,
+}
+
+/// A day in a calendar. If it is closed: the page of the exception and its label.
+struct CalendarDay {
+    number: i8,
+    closed: Option<(String, String)>,
+}
+
 /// A day on which the queue or group is closed.
 struct DayOff {
+    date: Date,
+    id: Option<i64>,
     day: String,
     label: String,
     destination: String,
@@ -222,18 +247,10 @@ fn respond(
         // A day of every year, such as 29 February, may not be in this one.
         let text = plain(&row["day"]);
         let date = text.replacen("--", &format!("{year:04}-"), 1).parse::<Date>();
-        days.extend(date.ok().map(|date| (date, row)));
+        days.extend(date.ok().map(|date| day_off(owner, words, date, row)));
     }
-    days.sort_by_key(|(date, row)| (*date, row["id"].as_i64()));
-    let mut months: Vec<(String, Vec<DayOff>)> = Vec::new();
-    for (date, row) in days {
-        let month = display::month_name(words, date);
-        let day = day_off(owner, words, date, row);
-        match months.last_mut() {
-            Some((known, days)) if *known == month => days.push(day),
-            _ => months.push((month.to_owned(), vec![day])),
-        }
-    }
+    // Of several on one day, the first one decides, as in the look-up.
+    days.sort_by_key(|day: &DayOff| (day.date, day.is_every_year, day.id));
     let picker = match owner.exceptions.create.filter(|route| page.may(route)) {
         Some(_) => match picker(owner, words, year, &dated, choice) {
             Ok(picker) => Some(picker),
@@ -255,7 +272,8 @@ fn respond(
         year: year.to_string(),
         around: [at((year - 1).max(*YEARS.start())), at((year + 1).min(*YEARS.end()))],
         remove: remove(owner, &dated, &at(year).1),
-        months,
+        weekdays: week_from(monday_of(page.now()?.date())).map(|day| display::day_name(words, day)).collect(),
+        months: months(words, year, days),
         new: owner.new_row(owner.exceptions, &[]),
         picker,
         problems,
@@ -264,10 +282,42 @@ fn respond(
     frame.respond(page, status, &rendered)
 }
 
+/// The twelve months of a year, with its closed days.
+fn months(words: Translations, year: i16, days: Vec<DayOff>) -> Vec<Month> {
+    let mut days = days.into_iter().peekable();
+    let firsts = (1..=12).filter_map(|month| Date::new(year, month, 1).ok());
+    let month = |first: Date| {
+        let days_off: Vec<DayOff> = iter::from_fn(|| days.next_if(|day| day.date.month() == first.month())).collect();
+        let calendar_day = |date: Date| {
+            let day_off = days_off.iter().find(|day| day.date == date);
+            let closed = day_off.map(|day| (day.href.clone(), day.label.clone()));
+            (date.month() == first.month()).then(|| CalendarDay { number: date.day(), closed })
+        };
+        let mondays = monday_of(first).series(1.week()).take_while(|monday| *monday <= first.last_of_month());
+        Month {
+            name: display::month_name(words, first),
+            weeks: mondays.map(|monday| week_from(monday).map(calendar_day).collect()).collect(),
+            days_off,
+        }
+    };
+    firsts.map(month).collect()
+}
+
+fn monday_of(date: Date) -> Date {
+    date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days()).unwrap_or(date)
+}
+
+fn week_from(monday: Date) -> impl Iterator<Item = Date> {
+    monday.series(1.day()).take(7)
+}
+
 fn day_off(owner: &HoursOwner<'_>, words: Translations, date: Date, row: &Value) -> DayOff {
+    let label = plain(&row["label"]);
     DayOff {
+        date,
+        id: row["id"].as_i64(),
         day: display::week_day(words, date),
-        label: plain(&row["label"]),
+        label: if label.is_empty() { words.closed() } else { label },
         destination: plain(&row["destination"]),
         is_every_year: plain(&row["day"]).starts_with('-'),
         href: record_page(owner.exceptions, Some(owner.account), &[], &plain(&row["id"])),
@@ -420,9 +470,9 @@ impl ConsolePage for HolidaysPage {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
+    use super::*;
     use crate::tests::{RoutingClient, TestBrowser, TestServer};
+    use crate::values::Language;
 
     #[test]
     fn a_person_sees_the_holidays_of_a_country_before_they_are_made_has_them_again_and_removes_them() {
@@ -485,5 +535,74 @@ mod tests {
             browser.go(&format!("{page}{asked}"));
             assert_eq!(browser.page.status.as_u16(), status, "{asked}: {browser:?}");
         }
+    }
+
+    /// The calendar of a month on the page: its rows of seven cells.
+    fn weeks(page: &str, month: &str) -> Vec<Vec<String>> {
+        let (_, table) = page.split_once(&format!("<caption><b>{month}</b></caption>")).unwrap();
+        let (table, _) = table.split_once("</table>").unwrap();
+        let cells =
+            |row: &str| row.split("<td>").skip(1).map(|cell| cell.split("</td>").next().unwrap().into()).collect();
+        table.split("<tr>").skip(2).map(cells).collect()
+    }
+
+    #[test]
+    fn the_year_is_twelve_months_in_which_closed_days_lead_to_their_exception() {
+        let server = TestServer::new();
+        let routing = RoutingClient::new(&server);
+        routing.create("/call-queues/queues", json!({"name": "Support"}));
+        let of = "exceptionable_id=1&exceptionable_type=call_queue";
+        for (day, label) in [
+            ("--12-25", "Always"),
+            ("--02-29", "Leap"),
+            ("2027-12-25", "Once"),
+            ("2027-12-25", "Too late"),
+            ("2028-12-26", ""),
+        ] {
+            routing.create(
+                &format!("/call-queues/exceptions?{of}"),
+                json!({"day": day, "label": label, "destination": "898"}),
+            );
+        }
+        let browser = server.browser("owner@example.com");
+        let base = format!("/ui/routing/{}/call-queues", routing.account);
+        let year = |language: &str, year: i16| {
+            browser.with_header("accept-language", language).get(&format!("{base}/queues/1/holidays?year={year}")).text
+        };
+        let closed = |id: i64, number: i64, label: &str| {
+            format!(
+                "<a class=\"care\" href=\"{base}/exceptions/{id}\" title=\"{label}\">{number}<span class=\"hide\"> {label}</span></a>"
+            )
+        };
+        let page = year("en", 2027);
+        assert_eq!(page.matches("<caption>").count(), 12);
+        let headings =
+            ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].map(|day| format!("<th scope=\"col\">{day}</th>"));
+        assert_eq!(page.matches(&headings.concat()).count(), 12, "{page}");
+        // February 2027 begins on a Monday and fills four weeks; May begins on a Saturday and needs six.
+        let february: Vec<String> = (1..=28).map(|day| day.to_string()).collect();
+        assert_eq!(weeks(&page, "February").concat(), february);
+        let may = weeks(&page, "May");
+        assert_eq!(
+            (may.len(), &may[0][4..], &may[5][..2]),
+            (6, &["", "1", "2"].map(String::from)[..], &["31", ""].map(String::from)[..])
+        );
+        // A date decides before a day of every year, and the older of two dates.
+        assert_eq!(weeks(&page, "December")[3][5], closed(3, 25, "Once"));
+        let english = Translations(Language::English);
+        for (number, days) in (1..=12).zip([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]) {
+            let name = display::month_name(english, Date::constant(2027, number, 1));
+            let weeks = weeks(&page, name);
+            assert!(weeks.iter().all(|week| week.len() == 7), "{weeks:?}");
+            assert_eq!(weeks.concat().iter().filter(|day| !day.is_empty()).count(), days, "{name}");
+        }
+
+        let leap = year("fr", 2028);
+        assert!(leap.contains("<th scope=\"col\">lun.</th><th scope=\"col\">mar.</th>"), "{leap}");
+        assert_eq!(weeks(&leap, "Février")[4][1], closed(2, 29, "Leap"));
+        assert_eq!(weeks(&leap, "Décembre")[4][..2], [closed(1, 25, "Always"), closed(5, 26, "Fermé")]);
+        let empty = year("en", 2029);
+        assert!(!empty.contains("29<span"), "{empty}");
+        assert_eq!(weeks(&empty, "February").concat().iter().filter(|day| !day.is_empty()).count(), 28);
     }
 }

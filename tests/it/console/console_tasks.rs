@@ -198,6 +198,29 @@ fn a_person_with_a_phone_goes_through_the_week_day_by_day() {
 }
 
 #[test]
+fn a_closed_day_is_in_the_calendar_of_a_wide_screen_and_in_the_list_of_a_phone() {
+    let office = Office::new();
+    office.close_on("--12-24");
+    let year = format!("/ui/routing/{}/call-queues/queues/1/holidays?year=2027", office.account);
+    for hands in HANDS {
+        let Some(mut lead) = Person::at(&office, hands, "fr") else { return };
+        lead.browser.go(&office.url(&year));
+        for said in ["Janvier", "Août", "ven. 24 déc.", "chaque année"] {
+            lead.sees(said);
+        }
+        lead.choose(".months a");
+        assert!(lead.browser.url().ends_with("/exceptions/1"), "{}", lead.browser.url());
+        lead.browser.show(390, Scheme::Light);
+        lead.browser.go(&office.url(&year));
+        lead.sees("ven. 24 déc.");
+        assert!(!lead.text().contains("Août"), "{}", lead.text());
+        lead.choose(".cards .card a");
+        assert!(lead.browser.url().ends_with("/exceptions/1"), "{}", lead.browser.url());
+        lead.had_no_error();
+    }
+}
+
+#[test]
 fn a_person_creates_the_holidays_of_a_country() {
     let office = Office::new();
     for hands in HANDS {
