@@ -9,7 +9,7 @@ use crate::chromium::{Chromium, Scheme};
 use crate::process::{Server, program};
 
 /// A page of each kind.
-const PAGES: [(&str, &str); 27] = [
+const PAGES: [(&str, &str); 28] = [
     ("home", "/ui"),
     ("search", "/ui/search?q=dupont"),
     ("customers", "/ui/customers"),
@@ -28,6 +28,7 @@ const PAGES: [(&str, &str); 27] = [
     ("queues", "/ui/routing/CL000001/call-queues/queues"),
     ("queue", "/ui/routing/CL000001/call-queues/queues/1"),
     ("time-span-form", "/ui/routing/CL000001/call-queues/time-spans/new"),
+    ("week", "/ui/routing/CL000001/call-queues/queues/1/week"),
     ("day-form", "/ui/routing/CL000001/call-queues/queues/1/week/day?day=1"),
     ("closed-days", "/ui/routing/CL000001/call-queues/queues/1/holidays?year=2027"),
     ("users", "/ui/users"),
