@@ -374,8 +374,12 @@ fn picker(
         .into_iter()
         .flatten()
         .map(plain)
-        .map(|code| (code.clone(), link(&[("country", &country), ("region", &code)]), code == region))
+        .map(|code| {
+            let name = words.choice("region", &code).unwrap_or_else(|| code.clone());
+            (name, link(&[("country", &country), ("region", &code)]), code == region)
+        })
         .collect();
+    regions.sort_by(|(a, ..), (b, ..)| a.cmp(b));
     if !regions.is_empty() {
         regions.insert(0, (words.whole_country(), link(&[("country", &country)]), region.is_empty()));
     }
@@ -604,5 +608,16 @@ mod tests {
         let empty = year("en", 2029);
         assert!(!empty.contains("29<span"), "{empty}");
         assert_eq!(weeks(&empty, "February").concat().iter().filter(|day| !day.is_empty()).count(), 28);
+    }
+
+    #[test]
+    fn every_region_has_a_name() {
+        let server = TestServer::new();
+        for country in ["BE", "CH", "DE", "FR", "LU"] {
+            let calendar = server.admin().get(&format!("{CALENDAR}?country={country}&year=2027")).ok();
+            for region in calendar["regions"].as_array().unwrap().iter().map(plain) {
+                assert!(Translations(Language::French).choice("region", &region).is_some(), "{region}");
+            }
+        }
     }
 }
