@@ -44,6 +44,8 @@ pub struct HoursOwner<'a> {
     pub kind: OwnerKind,
     pub account: &'a str,
     pub id: &'a str,
+    /// The id of the group of a queue, whose hours count for the queue too.
+    group: Option<String>,
     pub name: String,
     /// Where calls go in the hours, unless a time span says otherwise. Groups have no number.
     pub number: String,
@@ -66,6 +68,7 @@ impl<'a> HoursOwner<'a> {
             kind,
             account,
             id,
+            group: record["call_queue_group_id"].as_i64().map(|id| id.to_string()),
             name: owners.title(&record),
             number: plain(&record["number"]),
             default_destination: plain(&record["default_destination"]),
@@ -80,9 +83,14 @@ impl<'a> HoursOwner<'a> {
         self.page.send(inner.with_query(customer_query(self.spans, Some(self.account))))
     }
 
-    /// All time spans, by their start.
-    pub fn spans(&self) -> Result<Vec<Value>> {
-        self.rows(self.spans, OF_SPAN, &[("sort", "start_time")])
+    /// All time spans, by their start; then those of the group of a queue.
+    pub fn all_spans(&self) -> Result<Vec<Value>> {
+        let by_start = [("sort", "start_time")];
+        let mut spans = self.rows(self.spans, OF_SPAN, &by_start)?;
+        if let Some(group) = &self.group {
+            spans.extend(self.rows_of(group, GROUP, self.spans, OF_SPAN, &by_start)?);
+        }
+        Ok(spans)
     }
 
     /// The time spans on a day of the week, oldest first.
@@ -97,10 +105,22 @@ impl<'a> HoursOwner<'a> {
         self.rows(self.exceptions, OF_EXCEPTION, &[("filter[day]", day), ("sort", "day")])
     }
 
-    fn rows(&self, of: &Collection, [id, kind]: [&str; 2], more: &[(&str, &str)]) -> Result<Vec<Value>> {
+    fn rows(&self, of: &Collection, names: [&str; 2], more: &[(&str, &str)]) -> Result<Vec<Value>> {
+        self.rows_of(self.id, self.kind, of, names, more)
+    }
+
+    /// The rows of an owner, which two fields name.
+    fn rows_of(
+        &self,
+        owner: &str,
+        owner_kind: OwnerKind,
+        of: &Collection,
+        [id, kind]: [&str; 2],
+        more: &[(&str, &str)],
+    ) -> Result<Vec<Value>> {
         let Some(list) = of.list else { return Ok(Vec::new()) };
         let (id, kind) = (format!("filter[{id}]"), format!("filter[{kind}]"));
-        let filters = [("customer_account", self.account), (&id, self.id), (&kind, self.kind.word)];
+        let filters = [("customer_account", self.account), (&id, owner), (&kind, owner_kind.word)];
         let (mut rows, mut cursor) = (Vec::new(), String::new());
         loop {
             let page = [("per_page", PER_PAGE), ("cursor", cursor.as_str())];

@@ -136,7 +136,7 @@ fn page(page: &PageCtx<'_>, kind: OwnerKind) -> Result<Html> {
     let now = page.now()?;
     let dates: Vec<Date> = first.series(1.day()).take(7).collect();
     let segments = segments(&week);
-    let spans = owner.spans()?;
+    let spans = owner.all_spans()?;
     let covered = covered(&segments, &spans, first);
     let days = dates.iter().map(|date| Day {
         name: display::week_day(words, *date),
@@ -511,10 +511,11 @@ mod tests {
         let ran = runner.run(&(rows(), firsts), |(rows, from)| {
             let (spans, _) = queue.write(&rows);
             let first: Date = from.parse().unwrap();
-            for (parent, owner) in [(0, "queues/1"), (1, "groups/2")] {
+            // The hours of its group count for the queue too.
+            for (parents, owner) in [(0..=1, "queues/1"), (1..=1, "groups/2")] {
                 let page = browser.get(&format!("{base}/{owner}/week?from={from}")).text;
                 let shapes = shapes(&page);
-                for span in spans.iter().filter(|(_, (of, _))| *of == parent) {
+                for span in spans.iter().filter(|(_, (of, _))| parents.contains(of)) {
                     let mut left = whole(span, first);
                     for shape in
                         shapes.iter().filter(|shape| shape.href.ends_with(&format!("/time-spans/{}/edit", span.0)))
@@ -532,7 +533,7 @@ mod tests {
                     table.matches("Covered:").count(),
                     shapes.iter().filter(|shape| shape.is_covered).count()
                 );
-                for shape in shapes.iter().filter(|_| parent == 0) {
+                for shape in shapes.iter().filter(|_| owner == "queues/1") {
                     let (words, text) = shape.title.split_at(shape.title.find(|c: char| c.is_ascii_digit()).unwrap());
                     let line = format!("{words}<a href=\"{}\">{text}</a>", shape.href);
                     prop_assert!(table.contains(&line), "{:?}", shape);
