@@ -41,6 +41,7 @@ choice! {
         FILE_UNUSABLE = "file_unusable",
         FILE_DAMAGED = "file_damaged",
         CONTENT_WRONG = "content_wrong",
+        COUNT_WRONG = "count_wrong",
         CREATION_INTERRUPTED = "creation_interrupted",
         DELETION_INTERRUPTED = "deletion_interrupted",
         INDEXES_OUTDATED = "indexes_outdated",
@@ -96,6 +97,8 @@ enum Fix {
     UndoCreation(Uuid),
     FinishDeletion(Uuid),
     RebuildIndexes(Uuid),
+    /// Counts the rows of one of the tables of `COUNTED` again.
+    Count(Uuid, String),
     /// A user without a membership has no access. Removing the user finishes a removal, or undoes an acceptance, which
     /// can be repeated.
     RemoveUser(Uuid, i64),
@@ -162,7 +165,7 @@ impl Finding {
     /// A running server finishes some operations itself, and is in the middle of others.
     pub fn remedy(&self, is_running: bool) -> Remedy {
         match &self.fix {
-            Some(Fix::RemoveUser(..) | Fix::EndMembership(..) | Fix::SendMailAgain(_)) => Remedy::FIX,
+            Some(Fix::Count(..) | Fix::RemoveUser(..) | Fix::EndMembership(..) | Fix::SendMailAgain(_)) => Remedy::FIX,
             Some(Fix::RebuildIndexes(_) | Fix::UndoCreation(_)) if is_running => Remedy::WAIT,
             Some(_) if is_running => Remedy::STOP_AND_FIX,
             Some(_) => Remedy::FIX,
@@ -192,6 +195,12 @@ impl Fix {
             Self::FinishDeletion(id) => workspace_lifecycle::move_to_trash(instance, id)?,
             Self::RebuildIndexes(id) => {
                 search_indexes::bring_up_to_date(instance.registry.lease(id).file(), &mut { usize::MAX })?;
+            }
+            Self::Count(id, ref table) => {
+                let Some(table) = COUNTED.into_iter().find(|known| known == table) else { return Ok(()) };
+                let sql = format!("UPDATE row_counts SET rows = (SELECT count(*) FROM {table}) WHERE name = ?1");
+                let lease = instance.registry.lease(id);
+                lease.file().write(move |db| Ok::<_, Error>(db.execute(&sql, [table])?))?;
             }
             Self::RemoveUser(id, account_id) if !instance.central.member_ids(id)?.contains(&account_id) => {
                 let (lease, recorder) = (instance.registry.lease(id), instance.system_recorder(id, now));
@@ -357,23 +366,23 @@ fn check_contents(path: &Path, id: Uuid, findings: &mut Vec<Finding>) -> Option<
         ("SELECT count(*) = 1 FROM workspace", "it has no workspace id"),
         ("SELECT EXISTS (SELECT 1 FROM users)", "it has no users"),
     ];
-    let mut found: Vec<_> = checks.into_iter().map(|(sql, problem)| (is(sql), problem.to_owned())).collect();
-    for table in COUNTED {
-        found.push((is_counted(&db, table), format!("its count of {} is wrong", table.replace('_', " "))));
+    let wrong = |problem: String| Finding::new(id, FindingKind::CONTENT_WRONG, problem);
+    let mut found = |sound: rusqlite::Result<bool>, finding: Finding| match sound {
+        Ok(true) => {}
+        Ok(false) => findings.push(finding),
+        Err(error) => findings.push(wrong(error.to_string())),
+    };
+    for (sql, problem) in checks {
+        found(is(sql), wrong(problem.into()));
     }
-    let mut problems: Vec<String> = Vec::new();
-    for (sound, problem) in found {
-        match sound {
-            Ok(true) => {}
-            Ok(false) => problems.push(problem),
-            Err(error) => problems.push(error.to_string()),
-        }
+    for table in COUNTED {
+        let problem = format!("its count of {} is wrong", table.replace('_', " "));
+        let finding = Finding::new(id, FindingKind::COUNT_WRONG, problem).fixed_by(Fix::Count(id, table.to_owned()));
+        found(is_counted(&db, table), finding);
     }
     let named: Result<String, _> = db.query_row("SELECT id FROM workspace", [], |row| row.get(0));
-    if named.is_ok_and(|named| named != id.to_string()) {
-        problems.push("it is the file of another workspace".into());
-    }
-    findings.extend(problems.into_iter().map(|problem| Finding::new(id, FindingKind::CONTENT_WRONG, problem)));
+    let is_another = named.is_ok_and(|named| named != id.to_string());
+    found(Ok(!is_another), wrong("it is the file of another workspace".into()));
     Some(db)
 }
 

@@ -130,6 +130,7 @@ const OF_ANY_FIELD: &[(&str, Label)] = &[
     ("file_unusable", label("File cannot be used", "Fichier inutilisable")),
     ("file_damaged", label("File damaged", "Fichier endommagé")),
     ("content_wrong", label("Content wrong", "Contenu erroné")),
+    ("count_wrong", label("Count wrong", "Nombre erroné")),
     ("creation_interrupted", label("Creation interrupted", "Création interrompue")),
     ("deletion_interrupted", label("Deletion interrupted", "Suppression interrompue")),
     ("indexes_outdated", label("Search indexes out of date", "Index de recherche périmés")),

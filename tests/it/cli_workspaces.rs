@@ -111,6 +111,12 @@ fn doctor_finds_what_is_damaged_inside_a_file() {
     for found in [&acme.workspace, "count of customers", "count of phone calls", &zeta.workspace] {
         assert!(typed.out.contains(found), "no {found} in {}", typed.out);
     }
+    let fixed = server.cli(&["doctor", "--fix"]);
+    assert_eq!((fixed.code, fixed.out.matches(" is wrong (fixed)").count()), (Some(3), 4), "{}", fixed.out);
+    let left = server.cli(&["doctor", "--json"]).out;
+    let left: Value = serde_json::from_str(&left).unwrap();
+    assert_eq!(left[0]["what"], zeta.workspace.as_str(), "{left}");
+    assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
 }
 
 #[test]
