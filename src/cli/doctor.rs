@@ -7,7 +7,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::output::outln;
+use crate::cli::output::{errln, outln};
 use crate::findings::{Check, Finding, FindingKind, Remedy};
 use crate::instance::Instance;
 use crate::values::Timestamp;
@@ -35,8 +35,10 @@ pub fn run(instance: &Arc<Instance>, fix: bool, as_json: bool, now: Timestamp) -
     if fix {
         check.findings.iter_mut().try_for_each(|finding| finding.fix(instance, now))?;
     }
-    check.save(&instance.config.data_dir)?;
-
+    // The disk may be full, which is no reason to say nothing.
+    if let Err(error) = check.save(&instance.config.data_dir) {
+        errln!("The result was not saved for the page of the findings: {error:#}");
+    }
     if as_json {
         let is_running = instance.is_running();
         let lines: Vec<FindingLine<'_>> =

@@ -138,7 +138,8 @@ fn fix(ctx: &BlockingCtx<'_>, FindingId(id): FindingId) -> Result<Ok200<Instance
             "The server cannot fix this while it runs. `remedy` says how it is fixed.",
         ));
     }
-    let failed = |error: anyhow::Error| Error::Internal(format!("{error:#}"));
+    let failed =
+        |error: anyhow::Error| error.downcast::<Error>().unwrap_or_else(|error| Error::Internal(format!("{error:#}")));
     found.fix(ctx.instance, ctx.now).map_err(failed)?;
     let details = json!({"what": found.what, "kind": found.kind, "problem": found.problem});
     ctx.instance.central.record_or_log(ctx.request.origin(), "finding.fixed", details);
@@ -267,7 +268,7 @@ mod tests {
         drop(running);
     }
 
-    /// A check may be old: whoever joined since then stays.
+    /// A check may be old: whoever joined since then stays, and a workspace may be gone.
     #[test]
     fn a_fix_looks_whether_the_finding_is_still_true() {
         let server = TestServer::new();
@@ -281,6 +282,14 @@ mod tests {
         let fixed = server.central().post(&format!("/instance/findings/{id}/fix"), json!({})).ok();
         assert_eq!(fixed["findings"], json!([]));
         assert_eq!(server.admin().get("/users").ok()["total"], 2);
+
+        server.in_file(|db| Ok(db.execute("UPDATE row_counts SET rows = 7 WHERE name = 'contacts'", [])?));
+        let listed = checked(&server);
+        assert_eq!(findings(&listed), [("acme", "count_wrong", "fix")]);
+        let fix = format!("/instance/findings/{}/fix", listed["findings"][0]["id"].as_str().unwrap());
+        let removed = json!({"subdomain": "acme"});
+        assert!(server.central().delete_with(&format!("/workspaces/{acme}"), removed).status.is_success());
+        assert_eq!(server.central().post(&fix, json!({})).ok()["findings"], json!([]));
     }
 
     #[test]

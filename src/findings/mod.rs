@@ -108,12 +108,6 @@ enum Fix {
     SendMailAgain(i64),
 }
 
-/// The row of a workspace.
-struct WorkspaceRow {
-    id: Uuid,
-    status: String,
-}
-
 impl Check {
     /// Checks every file of an instance. `progress` learns how many workspaces of how many are done.
     pub fn run(
@@ -191,6 +185,8 @@ impl Finding {
 impl Fix {
     fn run(&self, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
         match *self {
+            Self::RebuildIndexes(id) | Self::Count(id, _) | Self::RemoveUser(id, _) | Self::EndMembership(id, _)
+                if !is_in_service(instance, id)? => {}
             Self::UndoCreation(id) => workspace_lifecycle::undo_reservation(instance, id)?,
             Self::FinishDeletion(id) => workspace_lifecycle::move_to_trash(instance, id)?,
             Self::RebuildIndexes(id) => {
@@ -226,22 +222,26 @@ impl Fix {
     }
 }
 
+fn is_in_service(instance: &Instance, id: Uuid) -> anyhow::Result<bool> {
+    let status = instance.central.workspace_status(id)?;
+    Ok(status.is_some_and(|status| ["active", "suspended"].contains(&status.as_str())))
+}
+
 /// Checks a workspace. A running server may be in the middle of an operation on two files, so only what a second look
 /// finds as well is a finding.
 fn findings_of(instance: &Arc<Instance>, id: Uuid) -> anyhow::Result<Vec<Finding>> {
     let look = || match instance.central.workspace_status(id)? {
-        Some(status) => check_workspace(instance, &WorkspaceRow { id, status }),
+        Some(status) => check_workspace(instance, id, &status),
         None => Ok(Vec::new()),
     };
     let found = look()?;
     if found.is_empty() { Ok(found) } else { look() }
 }
 
-fn check_workspace(instance: &Arc<Instance>, row: &WorkspaceRow) -> anyhow::Result<Vec<Finding>> {
-    let id = row.id;
+fn check_workspace(instance: &Arc<Instance>, id: Uuid, status: &str) -> anyhow::Result<Vec<Finding>> {
     let (live, trashed) = (instance.registry.path(id), instance.trash_path(id));
     let mut findings = Vec::new();
-    match row.status.as_str() {
+    match status {
         // A running server is in the middle of it, or undoes it later.
         "creating" if instance.is_running() => {}
         "creating" => findings.push(
