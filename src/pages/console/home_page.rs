@@ -24,6 +24,9 @@ const CALLS: &str = "/phone-calls";
 /// The page lists missed calls of this many days.
 const MISSED_DAYS: i64 = 7;
 
+/// The page counts so many missed calls at most, because each has to be looked up among the calls with its number.
+const MISSED_COUNTED_TO: i64 = 101;
+
 /// Maximum missed calls on the page.
 const MISSED_SHOWN: &str = "8";
 
@@ -146,7 +149,7 @@ fn missed(page: &PageCtx<'_>, calls: &'static Collection) -> Result<Missed> {
         filter.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     sent.push(("per_page".into(), MISSED_SHOWN.into()));
     let place = Place::default();
-    let records = list_page::read_counted(page, calls, &place, &sent)?;
+    let records = list_page::read_counted_to(page, calls, &place, &sent, MISSED_COUNTED_TO)?;
     Ok(Missed {
         days: MISSED_DAYS.to_string(),
         count: records.count_in_words(words).unwrap_or_default(),

@@ -216,13 +216,14 @@ pub struct Records {
     pub rows: Vec<Value>,
     pub next: Option<String>,
     pub previous: Option<String>,
-    /// `COUNTED_TO` means at least that many. A list with pages has a count only if it was asked for.
+    /// `counted_to` means at least that many. A list with pages has a count only if it was asked for.
     pub count: Option<i64>,
+    counted_to: i64,
 }
 
 impl Records {
     pub fn count_in_words(&self, words: Translations) -> Option<String> {
-        self.count.map(|count| display::count_to(words, count, COUNTED_TO))
+        self.count.map(|count| display::count_to(words, count, self.counted_to))
     }
 }
 
@@ -233,11 +234,22 @@ pub fn read_counted(
     place: &Place,
     given: &[(String, String)],
 ) -> Result<Records> {
+    read_counted_to(page, collection, place, given, COUNTED_TO)
+}
+
+/// The same, but counts to another limit.
+pub fn read_counted_to(
+    page: &PageCtx<'_>,
+    collection: &'static Collection,
+    place: &Place,
+    given: &[(String, String)],
+    limit: i64,
+) -> Result<Records> {
     let mut given = given.to_vec();
     if collection.has_pages {
-        given.push(("count_to".into(), COUNTED_TO.to_string()));
+        given.push(("count_to".into(), limit.to_string()));
     }
-    read(page, collection, place, &given)
+    Ok(Records { counted_to: limit, ..read(page, collection, place, &given)? })
 }
 
 /// Reads a page of the list through the API.
@@ -267,7 +279,7 @@ pub fn read(
     let body = page.send(inner)?.body;
     if let Value::Array(rows) = body {
         let count = i64::try_from(rows.len()).ok();
-        return Ok(Records { rows, count, ..Records::default() });
+        return Ok(Records { rows, count, counted_to: i64::MAX, ..Records::default() });
     }
     let text = |name: &str| body[name].as_str().map(str::to_owned);
     Ok(Records {
@@ -275,6 +287,7 @@ pub fn read(
         next: text("next_cursor"),
         previous: text("prev_cursor"),
         count: body["count"].as_i64(),
+        counted_to: COUNTED_TO,
     })
 }
 
