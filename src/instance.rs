@@ -181,6 +181,14 @@ impl Instance {
         Handle::open(self.lock_path()).is_ok_and(|handle| matches!(handle.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
+    /// A copy of a workspace's file, as it is at one moment, in a folder that is deleted when it is dropped.
+    pub fn copy_workspace(&self, id: Uuid) -> anyhow::Result<(Arc<File>, InstanceTempDir)> {
+        let folder = self.temp_dir()?;
+        let path = folder.file("workspace.sqlite");
+        storage::copy(&self.registry.path(id), &path)?;
+        Ok((File::new(&self.storage, path, FileKind::Workspace), folder))
+    }
+
     /// The path of a workspace file in the trash.
     pub fn trash_path(&self, id: Uuid) -> PathBuf {
         lifecycle::trash_path(&self.config.data_dir, id)

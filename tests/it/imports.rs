@@ -44,6 +44,31 @@ fn total(server: &TestServer, who: &Who) -> i64 {
     server.get(who, "/contacts?per_page=1").ok()["total"].as_i64().unwrap()
 }
 
+/// A check writes nothing, so others of the workspace write meanwhile, however short they are ready to wait.
+#[test]
+fn a_check_of_a_large_file_keeps_nobody_from_writing() {
+    let server = TestServer::with(&["--turn-timeout", "0.5"]);
+    let acme = server.team("acme");
+    let csv = contacts(MANY);
+    let headers = [("Content-Type", "text/csv")];
+    let upload = Request { path: "/api/imports?resource=contacts", ..request(&acme.inside, &headers, Some(&csv)) };
+    let path = format!("/imports/{}", server.ask(&upload).created()["id"]);
+    let begun = server.post(&acme.inside, &format!("{path}/check"), json!({}));
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let mut writes = 0;
+    let checked = loop {
+        let import = server.get(&acme.inside, &path).ok();
+        if import["state"] != "checking" {
+            break import;
+        }
+        server.customer(&acme.inside, "Renault");
+        writes += 1;
+    };
+    assert_eq!((&checked["state"], &checked["counts"]["created"]), (&json!("checked"), &json!(MANY)), "{checked}");
+    assert!(writes > 5, "{writes} writes");
+    assert_eq!(total(&server, &acme.inside), 0);
+}
+
 #[test]
 fn a_large_file_is_taken_while_others_go_on_and_nobody_sees_a_part_of_it() {
     let server = TestServer::new();

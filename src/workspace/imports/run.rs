@@ -24,8 +24,8 @@ use crate::api::{
 };
 use crate::executors::Executor;
 use crate::instance::Instance;
-use crate::storage::Fault;
-use crate::tenancy::{Lease, kept_uploads};
+use crate::storage::{Fault, File};
+use crate::tenancy::{InstanceTempDir, Lease, kept_uploads};
 use crate::values::Timestamp;
 
 /// Maximum refused records that a response lists.
@@ -33,6 +33,9 @@ const MOST_LISTED: usize = 100;
 
 /// Maximum characters of a value in that list.
 const LONGEST_VALUE: usize = 200;
+
+/// Maximum bytes of a file that is copied for a check.
+const LARGEST_COPY: u64 = 1024 * 1024 * 1024;
 
 /// The name of the column with the reasons in the file of refused rows.
 pub const REASON: &str = "refused_because";
@@ -182,9 +185,25 @@ impl ImportWork {
             at: Arc::clone(&self.running.at),
             report: Arc::clone(&self.report),
         };
-        let counts = files.import(self.importer.clone(), self.lease.file(), rows, LONGEST, Box::new(follower))?;
+        let copy = if self.step == Step::Check { self.copy() } else { None };
+        let file = copy.as_ref().map_or(self.lease.file(), |(file, _)| file);
+        let counts = files.import(self.importer.clone(), file, rows, LONGEST, Box::new(follower))?;
         self.report.lock().finish()?;
         Ok(counts)
+    }
+
+    /// A copy of the workspace's file, in which a check keeps nobody from writing. `None` if the file is very large, or if
+    /// it cannot be copied: then the check takes the write lane of the file.
+    fn copy(&self) -> Option<(Arc<File>, InstanceTempDir)> {
+        let (instance, file) = (&self.running.instance, self.lease.file());
+        let (data, log) = file.sizes();
+        if data + log > LARGEST_COPY {
+            return None;
+        }
+        let copied = instance.copy_workspace(self.lease.id());
+        copied
+            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "a check of an import has no copy"))
+            .ok()
     }
 
     /// Saves the result. A run has saved its own together with its rows, and needs its file no more.
