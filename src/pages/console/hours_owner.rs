@@ -44,7 +44,7 @@ pub struct HoursOwner<'a> {
     pub kind: OwnerKind,
     pub account: &'a str,
     pub id: &'a str,
-    /// The id of the group of a queue, whose hours count for the queue too.
+    /// The id of the queue's group. The hours of the group apply to the queue too.
     group: Option<String>,
     pub name: String,
     /// Where calls go in the hours, unless a time span says otherwise. Groups have no number.
