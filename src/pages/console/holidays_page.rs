@@ -24,6 +24,7 @@ use crate::executors::Executor;
 use crate::pages::interrupted_form;
 use crate::pages::translations::Translations;
 use crate::routing::call_queues::holidays::YEARS;
+use crate::routing::call_queues::hours::monday_of;
 
 pub const ROUTES: &[Route] = &[
     get(
@@ -303,10 +304,6 @@ fn months(words: Translations, year: i16, days: Vec<DayOff>) -> Vec<Month> {
     firsts.map(month).collect()
 }
 
-fn monday_of(date: Date) -> Date {
-    date.checked_sub(i64::from(date.weekday().to_monday_zero_offset()).days()).unwrap_or(date)
-}
-
 fn week_from(monday: Date) -> impl Iterator<Item = Date> {
     monday.series(1.day()).take(7)
 }
@@ -425,7 +422,8 @@ fn calendar(owner: &HoursOwner<'_>, country: &str, region: &str, year: i16) -> R
     Ok(owner.page.send(InnerRequest::get(CALENDAR).with_query(query(&asked)))?.body)
 }
 
-/// The country and region whose calendar of a year contains the most of these rows. Empty if no calendar contains one.
+/// Finds the calendar that contains most of these rows. Returns its country and region, or empty texts if no calendar
+/// contains one of them.
 fn calendar_of(owner: &HoursOwner<'_>, year: i16, rows: &[&Value]) -> Result<(String, String)> {
     let of_rows: BTreeSet<(String, String)> =
         rows.iter().map(|row| (plain(&row["day"]), plain(&row["label"]))).collect();

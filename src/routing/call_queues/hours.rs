@@ -174,8 +174,12 @@ fn week(ctx: &Ctx<'_>, decider: Decider, queue: Option<&CallQueue>, asked: WeekQ
 }
 
 fn this_monday(now: Timestamp, zone: &TimeZone) -> Date {
-    let today = now.local(zone).date();
-    today.saturating_sub(i64::from(today.weekday().to_monday_zero_offset()).days())
+    monday_of(now.local(zone).date())
+}
+
+/// The first day of the week of a day.
+pub fn monday_of(day: Date) -> Date {
+    day.saturating_sub(i64::from(day.weekday().to_monday_zero_offset()).days())
 }
 
 /// The local times of some days at which the decision can change, in order: midnights, and the starts and ends of time

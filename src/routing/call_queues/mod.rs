@@ -9,7 +9,7 @@ mod create_many;
 mod decision;
 pub mod exceptions;
 pub mod holidays;
-mod hours;
+pub mod hours;
 mod moment;
 #[cfg(test)]
 pub mod oracle;
