@@ -51,14 +51,16 @@ pub const COMMON: &[Field] = &[
     labelled("term", "Search", "Recherche"),
     labelled("explain", "Say what was tried", "Dire ce qui a été essayé"),
     labelled("steps", "What was tried", "Ce qui a été essayé"),
-    labelled("of", "Duplicates of", "Doublons de"),
-    labelled("limit", "Maximum pairs", "Paires au plus"),
-    labelled("dismissed", "Dismissed pairs", "Paires écartées"),
-    labelled("pairs", "Pairs", "Paires"),
-    labelled("fields", "Choices", "Choix"),
-    labelled("moved", "Moved", "Transférés"),
-    labelled("merged_into", "Merged into", "Fusionné dans"),
-    labelled("merged_from", "Merged from", "Fusionné depuis"),
+];
+
+/// The fields of work in the background.
+pub const OF_JOBS: &[Field] = &[
+    labelled("job", "Current work", "Travail en cours"),
+    labelled("state", "State", "État"),
+    labelled("done", "Finished", "Terminé"),
+    labelled("of", "Of", "Sur"),
+    labelled("began_at", "Begun", "Début"),
+    labelled("problem", "Problem", "Problème"),
 ];
 
 /// What people call something, in each language of the pages.

@@ -74,7 +74,7 @@ impl Input for Uuid {
     }
 
     fn describe(operation: &mut Operation<'_>) {
-        operation.path_value(0, "The id of the workspace.", serde_json::json!({"type": "string", "format": "uuid"}));
+        operation.path_value(0, "The id of the resource.", serde_json::json!({"type": "string", "format": "uuid"}));
     }
 }
 

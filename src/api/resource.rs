@@ -48,7 +48,7 @@ pub struct Resource {
     /// The fields that people see, with their labels.
     pub fields: &'static [Field],
     /// Labels of the fields of its requests and responses that are not among `fields`.
-    pub more_fields: &'static [Field],
+    pub more_fields: &'static [&'static [Field]],
     /// How the console shows the resource.
     pub view: ResourceView,
     /// Import and export of its rows.
@@ -202,7 +202,7 @@ impl Resource {
 
     /// Adds labels of fields that are in requests and responses alone.
     #[must_use]
-    pub const fn more_fields(self, more_fields: &'static [Field]) -> Self {
+    pub const fn more_fields(self, more_fields: &'static [&'static [Field]]) -> Self {
         Self { more_fields, ..self }
     }
 
@@ -225,7 +225,12 @@ impl Resource {
     /// The label of a field of its requests, responses or filters. A field may have another name in filters.
     pub fn label_of(&self, field: &str) -> Option<Label> {
         let of = |known: &&Field| (known.name == field || known.column == field) && !known.label.english.is_empty();
-        self.fields.iter().chain(self.more_fields).chain(COMMON).find(of).map(|known| known.label)
+        self.fields
+            .iter()
+            .chain(self.more_fields.iter().copied().flatten())
+            .chain(COMMON)
+            .find(of)
+            .map(|known| known.label)
     }
 
     /// The name of a route's operation: `listCallQueues`, `createCallQueue`. A route that is not a usual one of a collection

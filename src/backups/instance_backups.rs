@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Backup, BackupScope, Ownership, Repository, Verification, WorkspaceFailure};
-use crate::api::field::{Field, labelled};
+use crate::api::field::{Field, OF_JOBS, labelled};
 use crate::api::resource::Resource;
 use crate::api::{
     Accepted, BlockingCtx, Error, Input, Needs, Ok200, Operation, Request, Result, Route, blocking, get, post,
@@ -19,12 +19,12 @@ use crate::values::Timestamp;
 
 pub const RESOURCE: Resource = Resource::new("Backups", "The backups of the instance, for its operators.", ROUTES)
     .french("Sauvegardes")
-    .fields(FIELDS);
+    .fields(FIELDS)
+    .more_fields(&[OF_JOBS]);
 
 /// The fields, with their labels.
 const FIELDS: &[Field] = &[
     labelled("backups", "Backups", "Sauvegardes"),
-    labelled("job", "Current work", "Travail en cours"),
     labelled("folder", "Folder", "Dossier"),
     labelled("name", "Name", "Nom"),
     labelled("taken_at", "Taken", "Prise"),
@@ -40,11 +40,6 @@ const FIELDS: &[Field] = &[
     labelled("is_good", "Good", "Bonne"),
     labelled("work", "Work", "Travail"),
     labelled("backup", "Backup", "Sauvegarde"),
-    labelled("state", "State", "État"),
-    labelled("done", "Finished", "Terminé"),
-    labelled("of", "Of", "Sur"),
-    labelled("began_at", "Begun", "Début"),
-    labelled("problem", "Problem", "Problème"),
 ];
 
 const ROUTES: &[Route] = &[
@@ -250,18 +245,7 @@ mod tests {
     fn ended(server: &TestServer, path: &str) -> Value {
         let begun = server.central().post(path, json!({}));
         assert!(begun.status == 202 && begun.json()["state"] == "running", "{begun:?}");
-        until_ended(server)
-    }
-
-    fn until_ended(server: &TestServer) -> Value {
-        loop {
-            let listed = server.central().get("/instance/backups").ok();
-            let job = &listed["job"];
-            assert!(job["done"].as_i64() <= job["of"].as_i64(), "{job}");
-            if job["state"] != "running" {
-                return listed;
-            }
-        }
+        server.until_ended("/instance/backups")
     }
 
     #[test]
@@ -315,7 +299,7 @@ mod tests {
         });
         server.central().post("/instance/backups", json!({})).rejected(422, "backup_running");
         disk.send(()).unwrap();
-        assert_eq!(until_ended(&server)["job"]["problem"], "the disk is full");
+        assert_eq!(server.until_ended("/instance/backups")["job"]["problem"], "the disk is full");
         assert_eq!(ended(&server, "/instance/backups")["job"]["state"], "done");
     }
 }

@@ -8,31 +8,26 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{Check, Finding, FindingKind, Remedy};
-use crate::api::field::{Field, labelled};
+use crate::api::field::{Field, OF_JOBS, labelled};
 use crate::api::resource::Resource;
-use crate::api::{
-    Accepted, BlockingCtx, Error, Input, Needs, Ok200, Operation, Request, Result, Route, blocking, get, post,
-};
+use crate::api::{self, Accepted, BlockingCtx, Error, Needs, Ok200, Result, Route, blocking, get, post};
 use crate::tenancy::JobProgress;
 use crate::values::Timestamp;
 
-pub const RESOURCE: Resource =
-    Resource::new("Findings", "Problems of the instance, for its operators.", ROUTES).french("Constats").fields(FIELDS);
+pub const RESOURCE: Resource = Resource::new("Findings", "Problems of the instance, for its operators.", ROUTES)
+    .french("Constats")
+    .fields(FIELDS)
+    .more_fields(&[OF_JOBS]);
 
 /// The fields, with their labels.
 const FIELDS: &[Field] = &[
     labelled("checked_at", "Last check", "Dernière vérification"),
     labelled("workspaces", "Workspaces", "Espaces de travail"),
     labelled("findings", "Findings", "Constats"),
-    labelled("job", "Current work", "Travail en cours"),
     labelled("what", "What", "Quoi"),
     labelled("workspace", "Workspace", "Espace de travail"),
     labelled("kind", "Kind", "Nature"),
-    labelled("problem", "Problem", "Problème"),
     labelled("remedy", "Remedy", "Remède"),
-    labelled("state", "State", "État"),
-    labelled("done", "Finished", "Terminé"),
-    labelled("began_at", "Begun", "Début"),
 ];
 
 const ROUTES: &[Route] = &[
@@ -92,9 +87,6 @@ pub struct InstanceFinding {
     remedy: Remedy,
 }
 
-/// The id of a finding in the path.
-struct FindingId(Uuid);
-
 fn list(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceFindings>> {
     // Read before the result: if no check runs any more, the result is that of the last one.
     let job = ctx.instance.node.checks.last().map(|((), progress)| progress);
@@ -128,7 +120,7 @@ fn check(ctx: &BlockingCtx<'_>) -> Result<Accepted<JobProgress>> {
     })
 }
 
-fn fix(ctx: &BlockingCtx<'_>, FindingId(id): FindingId) -> Result<Ok200<InstanceFindings>> {
+fn fix(ctx: &BlockingCtx<'_>, api::Uuid(id): api::Uuid) -> Result<Ok200<InstanceFindings>> {
     let data = &ctx.instance.config.data_dir;
     let mut check = Check::last(data).map_err(unreadable)?.ok_or_else(Error::not_found)?;
     let found = check.findings.iter_mut().find(|finding| finding.id == id).ok_or_else(Error::not_found)?;
@@ -153,18 +145,6 @@ fn unreadable(error: anyhow::Error) -> Error {
     Error::rejected("findings_unreadable", message)
 }
 
-impl Input for FindingId {
-    fn read(request: &Request) -> Result<Self> {
-        let id = request.path_values.first().and_then(|text| text.parse().ok());
-        id.map(Self).ok_or_else(Error::not_found)
-    }
-
-    fn describe(operation: &mut Operation<'_>) {
-        let schema = json!({"type": "string", "examples": ["018f5c2b-7a3e-7cc0-9f14-3f2f1f7b7a10"]});
-        operation.path_value(0, "Id of the finding.", schema);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -177,16 +157,19 @@ mod tests {
 
     /// Checks the instance, and waits until that has ended.
     fn checked(server: &TestServer) -> Value {
+        begin(server);
+        ended(server)
+    }
+
+    fn begin(server: &TestServer) {
         let begun = server.central().post("/instance/findings/check", json!({}));
         assert!(begun.status == 202 && begun.json()["state"] == "running", "{begun:?}");
-        loop {
-            let listed = server.central().get("/instance/findings");
-            // The result before may be one that cannot be read.
-            if listed.status == 200 && listed.json()["job"]["state"] != "running" {
-                assert_eq!(listed.json()["job"]["state"], "done", "{listed:?}");
-                return listed.json();
-            }
-        }
+    }
+
+    fn ended(server: &TestServer) -> Value {
+        let listed = server.until_ended("/instance/findings");
+        assert_eq!(listed["job"]["state"], "done", "{listed}");
+        listed
     }
 
     fn in_central(server: &TestServer, sql: &'static str) {
@@ -268,7 +251,8 @@ mod tests {
         drop(running);
     }
 
-    /// A check may be old: whoever joined since then stays, and a workspace may be gone.
+    /// After the check, a member may join and a workspace may be deleted. The fix removes no member and touches no deleted
+    /// workspace.
     #[test]
     fn a_fix_looks_whether_the_finding_is_still_true() {
         let server = TestServer::new();
@@ -298,6 +282,8 @@ mod tests {
         let path = server.instance.config.data_dir.join("findings.json");
         fs::write(&path, "nonsense").unwrap();
         server.central().get("/instance/findings").rejected(422, "findings_unreadable");
-        assert_eq!(checked(&server)["findings"], json!([]));
+        begin(&server);
+        while server.central().get("/instance/findings").status != 200 {}
+        assert_eq!(ended(&server)["findings"], json!([]));
     }
 }

@@ -132,11 +132,11 @@ impl Check {
     /// The last check that was saved.
     pub fn last(data: &Path) -> anyhow::Result<Option<Self>> {
         let path = data.join(LAST_CHECK);
-        match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} cannot be read", path.display())),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("{} cannot be read", path.display())),
-        }
+        let check = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(anyhow::Error::from).and_then(|text| Ok(serde_json::from_slice(&text)?)),
+        };
+        check.map(Some).with_context(|| format!("{} cannot be read", path.display()))
     }
 
     /// Saves the check without what was fixed.
@@ -198,9 +198,11 @@ impl Fix {
                 let lease = instance.registry.lease(id);
                 lease.file().write(move |db| Ok::<_, Error>(db.execute(&sql, [table])?))?;
             }
-            Self::RemoveUser(id, account_id) if !instance.central.member_ids(id)?.contains(&account_id) => {
-                let (lease, recorder) = (instance.registry.lease(id), instance.system_recorder(id, now));
-                lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &recorder, account_id)?))?;
+            Self::RemoveUser(id, account_id) => {
+                if !instance.central.member_ids(id)?.contains(&account_id) {
+                    let (lease, recorder) = (instance.registry.lease(id), instance.system_recorder(id, now));
+                    lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &recorder, account_id)?))?;
+                }
             }
             Self::EndMembership(id, account_id) => {
                 let lease = instance.registry.lease(id);
@@ -209,7 +211,6 @@ impl Fix {
                     instance.central.end_membership(account_id, id, now)?;
                 }
             }
-            Self::RemoveUser(..) => {}
             Self::MoveFile(ref path, id) => {
                 let is_known = instance.central.workspace_statuses()?.iter().any(|(known, _)| *known == id);
                 if path.exists() && !is_known {

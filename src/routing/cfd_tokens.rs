@@ -28,7 +28,7 @@ pub const RESOURCE: Resource = Resource::new(
 .french("Jetons CFD")
 .section(Section::Routing)
 .entity::<CfdToken>()
-.more_fields(FIELDS)
+.more_fields(&[FIELDS])
 .view(VIEW);
 
 /// The labels of fields that the entity does not have.

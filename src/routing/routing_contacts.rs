@@ -27,7 +27,7 @@ pub const RESOURCE: Resource =
         .permissions(&PERMISSIONS)
         .entity::<RoutingContact>()
         .files::<RoutingContact>()
-        .more_fields(FIELDS)
+        .more_fields(&[FIELDS])
         .view(VIEW);
 
 /// The labels of fields that the entity does not have.

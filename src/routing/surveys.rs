@@ -27,7 +27,7 @@ pub const RESOURCE: Resource =
         .french("Enquêtes")
         .section(Section::Routing)
         .entity::<Survey>()
-        .more_fields(FIELDS)
+        .more_fields(&[FIELDS])
         .view(VIEW);
 
 /// The labels of fields that the entity does not have.

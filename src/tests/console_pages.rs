@@ -564,7 +564,9 @@ fn english_labels() -> BTreeSet<String> {
     let mut labels = Vec::new();
     for resource in &resources {
         let view = &resource.view;
-        labels.extend(resource.fields.iter().chain(resource.more_fields).map(|field| field.label));
+        labels.extend(
+            resource.fields.iter().chain(resource.more_fields.iter().copied().flatten()).map(|field| field.label),
+        );
         labels.extend(view.groups.iter().map(|group| group.label));
         labels.extend(view.help.iter().map(|(_, help)| *help));
         labels.extend(view.quick_filters.iter().map(|filter| filter.label));

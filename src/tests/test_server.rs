@@ -338,6 +338,18 @@ impl TestServer {
         queued.into_iter().map(|queued| queued.mail).collect()
     }
 
+    /// What a route with a `job` answers to an operator, once no work runs any more.
+    pub fn until_ended(&self, path: &str) -> Value {
+        loop {
+            let listed = self.central().get(path).ok();
+            let job = &listed["job"];
+            assert!(job["done"].as_i64() <= job["of"].as_i64(), "{job}");
+            if job["state"] != "running" {
+                return listed;
+            }
+        }
+    }
+
     /// Verifies a client's email address with the code that was mailed last.
     pub fn verify_email(&self, client: &TestClient<'_>) -> Value {
         client.post("/account/email/verify", json!({"code": self.mailed("/ui/verify-email?code=")})).created()

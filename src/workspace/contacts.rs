@@ -30,7 +30,7 @@ pub const RESOURCE: Resource =
         .permissions(&PERMISSIONS)
         .entity::<Contact>()
         .recorded(&[Contact::RECORDED, Contact::DISMISSAL])
-        .more_fields(FIELDS)
+        .more_fields(&[FIELDS, duplicates::FIELDS])
         .files::<Contact>()
         .samples(r#"{"last_name": "Lovelace"}"#, r#"{"first_name": "Zoé"}"#)
         .view(VIEW);

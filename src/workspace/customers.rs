@@ -35,7 +35,7 @@ pub const RESOURCE: Resource =
         .recorded(&[Customer::RECORDED, Customer::DISMISSAL])
         .files::<Customer>()
         .samples(r#"{"name": "Ada"}"#, r#"{"vip": true}"#)
-        .more_fields(customer_view::FIELDS)
+        .more_fields(&[customer_view::FIELDS, duplicates::FIELDS])
         .view(customer_view::VIEW);
 
 const PERMISSIONS: PermissionGroup = PermissionGroup {

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::entity::Entity;
+use crate::api::field::{Field, labelled};
 use crate::api::{CallerScope, Ctx, Done, Error, Json, Ok200, Query, Result};
 use crate::auth::encryption::{decrypt_text, encrypt_text};
 use crate::tenancy::journal::Recorded;
@@ -21,6 +22,18 @@ choice! {
     /// name, of contacts also the company, without regard to case and accents.
     Reason { PHONE = "phone", EMAIL = "email", NAME = "name" }
 }
+
+/// The labels of fields of pairs and of their merge.
+pub const FIELDS: &[Field] = &[
+    labelled("of", "Duplicates of", "Doublons de"),
+    labelled("limit", "Maximum pairs", "Paires au plus"),
+    labelled("dismissed", "Dismissed pairs", "Paires écartées"),
+    labelled("pairs", "Pairs", "Paires"),
+    labelled("fields", "Choices", "Choix"),
+    labelled("moved", "Moved", "Transférés"),
+    labelled("merged_into", "Merged into", "Fusionné dans"),
+    labelled("merged_from", "Merged from", "Fusionné depuis"),
+];
 
 /// A value by which records are compared, in an index.
 pub struct Criterion {

@@ -26,7 +26,7 @@ pub const RESOURCE: Resource = Resource::new("Phone calls", "The journal of phon
     .permissions(&PERMISSIONS)
     .entity::<PhoneCall>()
     .files::<PhoneCall>()
-    .more_fields(FIELDS)
+    .more_fields(&[FIELDS])
     .samples(r#"{"direction": "outbound"}"#, r#"{"status": "missed"}"#)
     .view(VIEW);
 

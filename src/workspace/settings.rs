@@ -31,7 +31,7 @@ pub const RESOURCE: Resource = Resource::new("Settings", "Settings of the whole 
     .permissions(&PERMISSIONS)
     .recorded(&[RECORDED])
     .fields(LABELS)
-    .more_fields(FIELDS)
+    .more_fields(&[FIELDS])
     .view(VIEW);
 
 /// The labels of fields that the entity does not have.

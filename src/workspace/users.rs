@@ -33,7 +33,7 @@ pub const RESOURCE: Resource =
             computed: &[],
             fold: None,
         })
-        .more_fields(FIELDS)
+        .more_fields(&[FIELDS])
         .view(VIEW);
 
 /// The labels of fields that the entity does not have.

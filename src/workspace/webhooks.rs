@@ -26,7 +26,7 @@ pub const RESOURCE: Resource =
         .section(Section::Integrations)
         .permissions(&PERMISSIONS)
         .entity::<Webhook>()
-        .more_fields(webhook_deliveries::FIELDS)
+        .more_fields(&[webhook_deliveries::FIELDS])
         .view(VIEW);
 
 const VIEW: ResourceView = ResourceView {

@@ -21,8 +21,9 @@ use crate::central::login_challenges;
 use crate::central::workspace_rows::Workspace;
 use crate::values::{Country, Locale, TimeZone};
 
-pub const RESOURCE: Resource =
-    Resource::new("Session", "Log in to this workspace and log out.", ROUTES).fields(FIELDS).more_fields(OF_WORKSPACE);
+pub const RESOURCE: Resource = Resource::new("Session", "Log in to this workspace and log out.", ROUTES)
+    .fields(FIELDS)
+    .more_fields(&[OF_WORKSPACE]);
 
 /// The fields that sessions of the central host do not have, with their labels.
 const OF_WORKSPACE: &[Field] = &[

@@ -24,7 +24,7 @@ pub const RESOURCE: Resource =
         .french("Groupes de files")
         .section(Section::Routing)
         .entity::<CallQueueGroup>()
-        .more_fields(hours::FIELDS)
+        .more_fields(&[hours::FIELDS])
         .view(VIEW);
 
 const VIEW: ResourceView = ResourceView {

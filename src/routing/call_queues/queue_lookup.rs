@@ -26,7 +26,7 @@ pub const RESOURCE: Resource =
         .french("Recherche de file")
         .section(Section::Routing)
         .fields(FIELDS)
-        .more_fields(hours::FIELDS);
+        .more_fields(&[hours::FIELDS]);
 
 /// The fields, with their labels.
 const FIELDS: &[Field] = &[

@@ -25,7 +25,7 @@ pub const RESOURCE: Resource =
         .french("Files d’attente")
         .section(Section::Routing)
         .entity::<CallQueue>()
-        .more_fields(hours::FIELDS)
+        .more_fields(&[hours::FIELDS])
         .folded(reindex_texts)
         .view(VIEW);
 

@@ -30,7 +30,7 @@ pub const RESOURCE: Resource =
         .french("Horaires")
         .section(Section::Routing)
         .entity::<TimeSpan>()
-        .more_fields(FIELDS)
+        .more_fields(&[FIELDS])
         .view(VIEW);
 
 /// The labels of fields that the entity does not have.

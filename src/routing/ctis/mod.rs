@@ -29,7 +29,7 @@ pub const RESOURCE: Resource =
         .section(Section::Routing)
         .entity::<Cti>()
         .files::<Cti>()
-        .more_fields(FIELDS)
+        .more_fields(&[FIELDS])
         .folded(reindex_texts)
         .view(VIEW);
 

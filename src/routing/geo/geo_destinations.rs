@@ -26,7 +26,7 @@ pub const RESOURCE: Resource = Resource::new("Geo destinations", "Destinations o
     .french("Destinations géographiques")
     .section(Section::Routing)
     .entity::<GeoDestination>()
-    .more_fields(FIELDS)
+    .more_fields(&[FIELDS])
     .view(VIEW);
 
 /// The labels of fields that the entity does not have.

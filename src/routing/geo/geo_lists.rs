@@ -22,7 +22,7 @@ pub const RESOURCE: Resource = Resource::new("Geo lists", "Destinations for the 
     .french("Listes géographiques")
     .section(Section::Routing)
     .entity::<GeoList>()
-    .more_fields(FIELDS)
+    .more_fields(&[FIELDS])
     .view(VIEW);
 
 /// The labels of fields that the entity does not have.

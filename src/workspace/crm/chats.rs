@@ -23,7 +23,7 @@ use crate::values::{Text, Timestamp};
 pub const RESOURCE: Resource = Resource::new("Chats", "The journal of chats, written by PBXs.", ROUTES)
     .french("Discussions")
     .entity::<Chat>()
-    .more_fields(FIELDS)
+    .more_fields(&[FIELDS])
     .view(VIEW);
 
 /// The labels of fields that the entity does not have.
