@@ -80,17 +80,10 @@ pub fn router() -> anyhow::Result<api::Router> {
         (pages::console_of_workspace(), central.join())
     });
     let console_of_central = console_of_central.map_err(|_| anyhow::anyhow!("the central console cannot be made"))?;
-    let central = [
-        central::RESOURCES,
-        backups::RESOURCES,
-        findings::RESOURCES,
-        pages::RESOURCES,
-        &[pages::STYLE],
-        pages::MAILED,
-        pages::CENTRAL_SIGN_IN,
-        &console_of_central,
-    ]
-    .concat();
+    let of_central: Vec<_> = central_resources().copied().collect();
+    let central =
+        [&of_central, pages::RESOURCES, &[pages::STYLE], pages::MAILED, pages::CENTRAL_SIGN_IN, &console_of_central]
+            .concat();
     let workspace = [
         workspace::RESOURCES,
         routing::RESOURCES,

@@ -70,8 +70,8 @@ impl NodeState {
             stream_signals: StreamSignals::default(),
             running_keys: Mutex::default(),
             running_imports: Mutex::default(),
-            backup_jobs: Arc::default(),
-            checks: Arc::default(),
+            backup_jobs: JobSlot::new("work on a backup"),
+            checks: JobSlot::new("a check"),
             figures: Mutex::default(),
         }
     }

@@ -18,6 +18,11 @@ pub struct Validity {
     pub expires_at: Timestamp,
 }
 
+/// When the certificate of the settings ends. `None` without one, or if its file cannot be read.
+pub fn expires_at(files: Option<&TlsFiles>) -> Option<Timestamp> {
+    Some(Validity::read(files?).ok()?.expires_at)
+}
+
 impl Validity {
     /// Reads the first certificate of the file: the server's own, before those of its issuers.
     pub fn read(files: &TlsFiles) -> anyhow::Result<Self> {

@@ -8,9 +8,8 @@ use serde::Serialize;
 use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{BlockingCtx, Error, Needs, Ok200, Result, Route, blocking, get};
-use crate::instance::Instance;
 use crate::storage::FileKind;
-use crate::tls_certificate::Validity;
+use crate::tls_certificate;
 use crate::values::Timestamp;
 
 pub const RESOURCE: Resource =
@@ -83,13 +82,8 @@ fn show(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceInfo>> {
         workspaces_in_trash,
         open_workspaces: instance.registry.count(),
         disk_bytes: size(&instance.config.data_dir),
-        certificate_expires_at: certificate_expires_at(instance),
+        certificate_expires_at: tls_certificate::expires_at(instance.config.tls.as_ref()),
     }))
-}
-
-fn certificate_expires_at(instance: &Instance) -> Option<Timestamp> {
-    let validity = Validity::read(instance.config.tls.as_ref()?).ok()?;
-    Some(validity.expires_at)
 }
 
 /// The size of the files in a folder, in bytes. A file that disappears meanwhile is not counted.

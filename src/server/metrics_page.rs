@@ -15,7 +15,7 @@ use crate::executors::Executor;
 use crate::instance::Instance;
 use crate::metrics::{LaneLabels, resident_memory};
 use crate::storage::File;
-use crate::tls_certificate::Validity;
+use crate::tls_certificate;
 
 pub const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -145,12 +145,12 @@ fn register_threads(instance: &Instance, registry: &mut Registry) {
 }
 
 fn register_certificate(instance: &Instance, registry: &mut Registry) {
-    let Some(Ok(validity)) = instance.config.tls.as_ref().map(Validity::read) else { return };
+    let Some(expires_at) = tls_certificate::expires_at(instance.config.tls.as_ref()) else { return };
     registry.register_with_unit(
         "certificate_expires",
         "End of the TLS certificate, since the Unix epoch",
         Unit::Seconds,
-        ConstGauge::new(validity.expires_at.seconds()),
+        ConstGauge::new(expires_at.seconds()),
     );
 }
 

@@ -32,17 +32,19 @@ pub struct JobProgress {
 }
 
 /// The slot of one kind of work. `T` says what exactly runs, or ran last since the server started.
-pub struct JobSlot<T>(Mutex<Option<(T, JobProgress)>>);
-
-impl<T> Default for JobSlot<T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
+pub struct JobSlot<T> {
+    /// The kind of work, for the log.
+    name: &'static str,
+    last: Mutex<Option<(T, JobProgress)>>,
 }
 
 impl<T: Clone + Send + 'static> JobSlot<T> {
+    pub fn new(name: &'static str) -> Arc<Self> {
+        Arc::new(Self { name, last: Mutex::default() })
+    }
+
     pub fn last(&self) -> Option<(T, JobProgress)> {
-        self.0.lock().clone()
+        self.last.lock().clone()
     }
 
     /// Begins work, which goes on after the response. Its result says what ran. `None` if work is running.
@@ -64,13 +66,13 @@ impl<T: Clone + Send + 'static> JobSlot<T> {
     }
 
     pub fn progress(&self, done: usize, of: usize) {
-        if let Some((_, job)) = self.0.lock().as_mut() {
+        if let Some((_, job)) = self.last.lock().as_mut() {
             (job.done, job.of) = (done, of);
         }
     }
 
     fn occupy(&self, what: T, of: usize, now: Timestamp) -> Option<(T, JobProgress)> {
-        let mut last = self.0.lock();
+        let mut last = self.last.lock();
         if last.as_ref().is_some_and(|(_, job)| job.state == JobState::RUNNING) {
             return None;
         }
@@ -80,13 +82,13 @@ impl<T: Clone + Send + 'static> JobSlot<T> {
     }
 
     fn end(&self, result: anyhow::Result<T>) {
-        let mut last = self.0.lock();
+        let mut last = self.last.lock();
         let Some((what, job)) = last.as_mut() else { return };
         match result {
             Ok(done) => (*what, job.state) = (done, JobState::DONE),
             Err(error) => {
                 let problem = format!("{error:#}");
-                tracing::error!(error = problem, "work in the background failed");
+                tracing::error!(error = problem, "{} of the instance failed", self.name);
                 (job.state, job.problem) = (JobState::FAILED, Some(problem));
             }
         }

@@ -279,7 +279,7 @@ pub fn read(
     let body = page.send(inner)?.body;
     if let Value::Array(rows) = body {
         let count = i64::try_from(rows.len()).ok();
-        return Ok(Records { rows, count, counted_to: i64::MAX, ..Records::default() });
+        return Ok(Records { rows, count, counted_to: COUNTED_TO, ..Records::default() });
     }
     let text = |name: &str| body[name].as_str().map(str::to_owned);
     Ok(Records {

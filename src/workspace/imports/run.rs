@@ -200,8 +200,8 @@ impl ImportWork {
         if data + log > LARGEST_COPY {
             return None;
         }
-        let copied = instance.copy_workspace(self.lease.id());
-        copied
+        instance
+            .copy_workspace(self.lease.id())
             .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "a check of an import has no copy"))
             .ok()
     }
