@@ -118,9 +118,10 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
 }
 
 /// The modules. A module may use only those before it.
-const LAYERS: [&str; 21] = [
+const LAYERS: [&str; 22] = [
     "values",
     "durable_fs",
+    "object_store",
     "storage",
     "auth",
     "tenancy",
