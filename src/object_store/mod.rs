@@ -17,7 +17,7 @@ mod tests;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response, S3Action};
@@ -105,9 +105,7 @@ impl ObjectStore {
                 answer.tag.map(ETag).ok_or_else(|| StoreError::refused(200, "NoETag", "The store sent no ETag"))
             }
             // The object that was to be replaced was deleted.
-            404 if condition.0 == "if-match" && self.client.error_code(&answer) != "NoSuchBucket" => {
-                Err(StoreError::Precondition)
-            }
+            404 if condition.0 == "if-match" && answer.is_missing_object() => Err(StoreError::Precondition),
             _ => Err(self.client.error(&request, answer)),
         }
     }
@@ -126,7 +124,9 @@ impl ObjectStore {
     /// not exist.
     pub fn get_to_file(&self, key: &str, path: &Path) -> Result<bool, StoreError> {
         let local = |error: io::Error| StoreError::local_file(path, &error);
-        let unfinished = path.with_extension("download");
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".download");
+        let unfinished = PathBuf::from(unfinished);
         durable_fs::if_there(fs::remove_file(&unfinished)).map_err(local)?;
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(local)?;
         let read = self.read(key, MAX_OBJECT, &mut |piece| file.write_all(piece).map_err(local));
@@ -154,7 +154,7 @@ impl ObjectStore {
         let mut answer = self.client.send_without_body(&request)?;
         match answer.status {
             200 => {}
-            404 if self.client.error_code(&answer) != "NoSuchBucket" => return Ok(None),
+            404 if answer.is_missing_object() => return Ok(None),
             _ => return Err(self.client.error(&request, answer)),
         }
         if answer.length.is_some_and(|length| length > limit) {
@@ -253,7 +253,7 @@ impl ObjectStore {
         let answer = self.client.send_without_body(&request)?;
         match answer.status {
             200..300 => Ok(()),
-            404 if self.client.error_code(&answer) != "NoSuchBucket" => Ok(()),
+            404 if answer.is_missing_object() => Ok(()),
             _ => Err(self.client.error(&request, answer)),
         }
     }

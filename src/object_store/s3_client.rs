@@ -112,11 +112,6 @@ impl S3Client {
         self.bucket.base_url().host_str().unwrap_or_default()
     }
 
-    /// The code of an S3 error; empty if the response has none.
-    pub fn error_code(&self, answer: &Answer) -> String {
-        answer.error().code
-    }
-
     pub fn error(&self, request: &SignedRequest<'_>, answer: Answer) -> StoreError {
         StoreError::of_response(answer.error(), self.bucket.name(), clocks(&request.url, &answer.headers))
     }
@@ -169,6 +164,11 @@ impl Answer {
         }
     }
 
+    /// Whether the store says that there is no such object. A 404 of a wrong address does not say that.
+    pub fn is_missing_object(&self) -> bool {
+        self.error().code == "NoSuchKey"
+    }
+
     fn error(&self) -> ErrorResponse {
         let region = self.headers.get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
         ErrorResponse::parse(self.status, &self.error, region.map(str::to_owned))
@@ -187,7 +187,7 @@ fn read_key(setting: &str, path: &Path) -> anyhow::Result<String> {
     Ok(key.to_owned())
 }
 
-fn agent(is_plain: bool) -> Agent {
+pub(super) fn agent(is_plain: bool) -> Agent {
     let found = if is_plain { Vec::new() } else { rustls_native_certs::load_native_certs().certs };
     let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
     let config = Agent::config_builder()
@@ -213,6 +213,11 @@ fn agent(is_plain: bool) -> Agent {
     )
 }
 
+/// The host has only public addresses, and there is no TLS.
+#[derive(Debug, thiserror::Error)]
+#[error("a public address")]
+struct PublicAddress;
+
 /// Resolves the name of the store. Without TLS, it removes public addresses. It runs at each connection, so that the
 /// name cannot change between check and use.
 #[derive(Debug)]
@@ -235,7 +240,7 @@ impl Resolver for PlainHttpGuard {
             .filter(|address| !self.is_plain || !is_public(address.ip()))
             .for_each(|address| allowed.push(*address));
         if allowed.is_empty() {
-            return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, "a public address")));
+            return Err(ureq::Error::Other(Box::new(PublicAddress)));
         }
         Ok(allowed)
     }
@@ -244,14 +249,11 @@ impl Resolver for PlainHttpGuard {
 impl From<ureq::Error> for HttpError {
     fn from(error: ureq::Error) -> Self {
         match error {
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => Self::PublicAddress,
-            // The error of rustls is inside.
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                Self::Certificate(error.to_string())
-            }
-            ureq::Error::Rustls(error) => Self::Certificate(error.to_string()),
-            ureq::Error::Tls(why) => Self::Certificate(why.to_owned()),
+            ureq::Error::Other(error) if error.is::<PublicAddress>() => Self::PublicAddress,
             ureq::Error::HostNotFound => Self::Other("the host name cannot be resolved".into()),
+            // A certificate is rejected before the request is sent. Another error of TLS may come later, when the store
+            // has made a change already.
+            other if other.to_string().contains("invalid peer certificate") => Self::Certificate(other.to_string()),
             other => Self::Other(other.to_string()),
         }
     }

@@ -12,7 +12,7 @@ pub enum StoreError {
     Precondition,
     /// The store was not reached, or did not say what it did. If the request was a change, it may have been made.
     /// Repeat the request.
-    #[error("the object store gave no answer: {0}")]
+    #[error("the object store gave no final answer: {0}")]
     Unknown(String),
     /// The store rejected the request, and would reject it again. The message says what to correct. The status is 0 if
     /// the request was not sent.
@@ -48,8 +48,7 @@ impl StoreError {
     pub(super) fn without_response(error: &HttpError, host: &str) -> Self {
         match error {
             HttpError::Certificate(why) => {
-                let message =
-                    format!("the certificate of {host} is not trusted: {why}. The roots are those of this system");
+                let message = format!("{host}: {why}. Certificates are checked against the roots of this system");
                 Self::refused(0, "Certificate", &message)
             }
             HttpError::PublicAddress => {

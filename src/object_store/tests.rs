@@ -191,6 +191,7 @@ fn a_rejection_says_what_to_correct() {
         (403, "InvalidAccessKeyId", "store_key_file"),
         (403, "SignatureDoesNotMatch", "store_secret_file"),
         (404, "NoSuchBucket", "no bucket \"bucket\""),
+        (404, "NotFound", "The stub says 404"),
         (403, "AccessDenied", "to read, write and delete"),
         (501, "NotImplemented", "conditional requests"),
         (301, "PermanentRedirect", "store_region"),
@@ -219,8 +220,10 @@ fn a_rejection_says_what_to_correct() {
 
 #[test]
 fn a_name_with_a_public_address_is_not_asked_without_tls() {
-    let error = StoreError::without_response(&s3_client::HttpError::PublicAddress, "s3.example.com");
-    assert!(error.to_string().contains("Use https://"), "{error}");
+    // No connection is opened.
+    let error = s3_client::agent(true).get("http://203.0.114.1/").call().unwrap_err();
+    let error = StoreError::without_response(&error.into(), "s3.example.com");
+    refused(Err::<(), _>(error), "PlainHttp", "Use https://");
 }
 
 #[test]
@@ -308,4 +311,12 @@ fn the_probe_says_which_step_failed() {
     stub.fault(Fault::Reject(403, "AccessDenied"));
     let said = store.probe("node", &mut |_| {}).unwrap_err();
     assert!(said.to_string().starts_with("create an object: ") && said.to_string().contains("AccessDenied"), "{said}");
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_named() {
+    let error = ureq::Error::Io(std::io::Error::other("invalid peer certificate: UnknownIssuer"));
+    refused(Err::<(), _>(StoreError::without_response(&error.into(), "minio")), "Certificate", "UnknownIssuer");
+    let error = ureq::Error::Io(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+    unknown(Err::<(), _>(StoreError::without_response(&error.into(), "minio")));
 }
