@@ -17,6 +17,7 @@ use lettre::transport::smtp::SmtpTransportBuilder;
 use parking_lot::RwLock;
 
 use crate::auth::PasswordCost;
+use crate::object_store::StoreSettings;
 use crate::values::{Networks, PublicUrl};
 use setting_table::nearest;
 pub use setting_table::{SETTINGS, Setting, SettingGroup, SettingKind};
@@ -37,6 +38,13 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Defaults to `backups` in the data directory.
     pub backup_dir: Option<PathBuf>,
+    /// The object store, if one is set.
+    pub store: Option<StoreSettings>,
+    pub acknowledge: Acknowledge,
+    /// The name of this machine in the object store.
+    pub node_name: String,
+    /// Seconds for which old states can be restored from the object store.
+    pub cluster_keep: i64,
     pub central_domain: String,
     /// Allows requests to the central host to name a workspace by path or header.
     pub workspace_by_path: bool,
@@ -114,6 +122,15 @@ pub enum Registration {
     /// Only with an invitation.
     Invite,
     Closed,
+}
+
+/// When a response to a write is sent, with an object store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// After the object store has the write.
+    Stored,
+    /// After the local disk has the write. The object store follows within a second.
+    Local,
 }
 
 /// The headers that trusted proxies set.
@@ -270,6 +287,13 @@ impl Config {
                 config.database_threads
             );
         }
+        if let Some(store) = &config.store
+            && [&store.key_file, &store.secret_file].iter().any(|file| file.as_os_str().is_empty())
+        {
+            bail!(
+                "store_url needs store_key_file and store_secret_file: the files with the access key and its secret key"
+            );
+        }
         Ok(config)
     }
 
@@ -301,6 +325,10 @@ impl Config {
             redirect_listen: None,
             data_dir: PathBuf::new(),
             backup_dir: None,
+            store: None,
+            acknowledge: Acknowledge::Stored,
+            node_name: String::new(),
+            cluster_keep: 0,
             central_domain: String::new(),
             workspace_by_path: false,
             public_url: None,

@@ -27,9 +27,9 @@ pub fn heading(group: SettingGroup) -> &'static str {
 fn value_name(setting: &Setting) -> &'static str {
     match (setting.name, setting.kind) {
         ("listen" | "redirect_listen", _) => "ADDRESS",
-        ("tls_certificate" | "tls_key", _) => "FILE",
+        ("tls_certificate" | "tls_key" | "store_key_file" | "store_secret_file", _) => "FILE",
         ("backup_dir", _) => "FOLDER",
-        ("public_url" | "smtp_url", _) => "URL",
+        ("public_url" | "smtp_url" | "store_url", _) => "URL",
         (_, SettingKind::Number) => "NUMBER",
         (_, SettingKind::Seconds) => "SECONDS",
         (_, SettingKind::Flag) => "BOOL",
@@ -70,7 +70,7 @@ impl Args for SettingArgs {
             match setting.kind {
                 SettingKind::Choice(choices) => arg.value_parser(Choices(choices)).hide_possible_values(true),
                 SettingKind::Flag => arg.value_parser(Choices(&["true", "false"])).hide_possible_values(true),
-                SettingKind::Text if setting.name.starts_with("tls_") => arg.value_hint(ValueHint::FilePath),
+                SettingKind::Text if value_name(setting) == "FILE" => arg.value_hint(ValueHint::FilePath),
                 SettingKind::Text if setting.name.ends_with("_dir") => arg.value_hint(ValueHint::DirPath),
                 _ => arg,
             }

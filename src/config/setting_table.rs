@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::values::{domain, host_and_port, is_log_filter, items, seconds, sender, smtp, within};
+use super::values::{domain, host_and_port, is_log_filter, items, node_name, region, seconds, sender, smtp, within};
 use super::{Config, TlsFiles};
+use crate::object_store::StoreSettings;
 use crate::values::{PublicUrl, TimeZone, phone};
 
 /// One setting: `max_waiting` in the file, `--max-waiting`, `CX_MAX_WAITING`.
@@ -89,6 +90,62 @@ pub const SETTINGS: &[Setting] = &[
     })
     .about("Folder for backups, preferably on another disk; empty means backups in the data directory")
     .allowed("a path"),
+    Setting::main("store_url", "", SettingKind::Text, |config, text| {
+        if !text.is_empty() {
+            let (key_file, secret_file) = (PathBuf::new(), PathBuf::new());
+            config.store =
+                Some(StoreSettings { url: text.parse().ok()?, region: String::new(), key_file, secret_file });
+        }
+        Some(())
+    })
+    .about("Bucket of an object store (S3 API) that receives every write; empty means that data is only on this disk")
+    .allowed(
+        "https://HOST/BUCKET, or s3://BUCKET for AWS, each with or without /PREFIX and without a password; http:// \
+                  only to a loopback or private address",
+    ),
+    Setting::main("store_region", "us-east-1", SettingKind::Text, |config, text| {
+        let region = region(text)?;
+        if let Some(store) = &mut config.store {
+            store.region = region;
+        }
+        Some(())
+    })
+    .about("Region of the bucket; stores without regions accept the default")
+    .allowed("letters, digits and -, like eu-west-3"),
+    Setting::main("store_key_file", "", SettingKind::Text, |config, text| {
+        if let Some(store) = &mut config.store {
+            store.key_file = text.into();
+        }
+        Some(())
+    })
+    .about("File with the access key id of the object store")
+    .allowed("the path of a file that contains only the key"),
+    Setting::main("store_secret_file", "", SettingKind::Text, |config, text| {
+        if let Some(store) = &mut config.store {
+            store.secret_file = text.into();
+        }
+        Some(())
+    })
+    .about("File with the secret access key of the object store")
+    .allowed("the path of a file that contains only the key"),
+    Setting::main("acknowledge", "stored", SettingKind::Choice(&["stored", "local"]), |config, text| {
+        text.parse().ok().map(|acknowledge| config.acknowledge = acknowledge)
+    })
+    .about(
+        "When a write is answered, with an object store: after the store has it (stored), or after the local disk has \
+                it and up to a second before the store has it (local)",
+    )
+    .allowed("stored or local"),
+    Setting::main("node_name", "", SettingKind::Text, |config, text| {
+        node_name(text).map(|name| config.node_name = name)
+    })
+    .about("Name of this machine in the object store; empty means the host name")
+    .allowed("1 to 63 letters, digits and -"),
+    Setting::limit("cluster_keep", "604800", SettingKind::Number, |config, text| {
+        within(text, 60, 315_360_000).map(|n| config.cluster_keep = n)
+    })
+    .about("Seconds for which old states can be restored from the object store")
+    .allowed("a number from 60 to 315360000"),
     Setting::main("central_domain", "localhost", SettingKind::Text, |config, text| {
         domain(text).map(|domain| config.central_domain = domain)
     })
@@ -442,7 +499,7 @@ impl Setting {
 
     /// True if the value may contain a password.
     pub(super) fn is_secret(&self) -> bool {
-        self.name == "smtp_url"
+        matches!(self.name, "smtp_url" | "store_url")
     }
 
     pub fn named(name: &str) -> Option<&'static Self> {

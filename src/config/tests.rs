@@ -30,6 +30,10 @@ fn a_wrong_value_is_refused_with_its_key_the_value_and_what_is_allowed() {
         ("forwarded_fields", "both"),
         ("public_url", "https://cx.example.com/api"),
         ("cors_origins", "example.com"),
+        ("store_region", "eu west"),
+        ("acknowledge", "never"),
+        ("node_name", "node.example.com"),
+        ("cluster_keep", "7d"),
         ("log", "info,=="),
         ("log", "inof"),
         ("log", ""),
@@ -56,6 +60,31 @@ fn the_public_url_is_as_it_is_set_or_follows_from_how_the_server_is_reached() {
     assert_eq!(central(&[("tls_certificate", "a"), ("tls_key", "b")]), "https://cx.example.com:8080");
     let set = [("public_url", "https://cx.example.com:8443"), ("trusted_proxies", "127.0.0.1")];
     assert_eq!(central(&set), "https://cx.example.com:8443");
+}
+
+#[test]
+fn an_object_store_has_an_address_and_both_keys() {
+    let all = |set: &[(&str, &str)]| {
+        let mut all = RawSettings::default();
+        set.iter().for_each(|(name, value)| all.override_with(typed(name, value)));
+        Config::new(&all)
+    };
+    let (url, key, secret) = ("https://s3.example.com/cx-data/a", ("store_key_file", "a"), ("store_secret_file", "b"));
+    let config = all(&[("store_url", url), ("store_region", "eu-west-3"), key, secret]).unwrap();
+    let store = config.store.unwrap();
+    assert_eq!((store.url, store.region.as_str()), (url.parse().unwrap(), "eu-west-3"));
+    assert_eq!((store.key_file, store.secret_file), (PathBuf::from("a"), PathBuf::from("b")));
+    assert_eq!((config.acknowledge, config.cluster_keep), (Acknowledge::Stored, 7 * 86_400));
+    assert!(!config.node_name.is_empty() && !config.node_name.contains('.'), "{}", config.node_name);
+    assert!(all(&[key, secret]).unwrap().store.is_none(), "without an address there is no store");
+    for set in [vec![("store_url", url)], vec![("store_url", url), key], vec![("store_url", url), secret]] {
+        let said = all(&set).unwrap_err().to_string();
+        assert!(said.contains("store_key_file and store_secret_file"), "{said}");
+    }
+    for bad in ["s3.example.com/cx-data", "https://key:secret@s3.example.com/cx-data", "http://203.0.114.1/cx-data"] {
+        let said = all(&[("store_url", bad), key, secret]).unwrap_err().to_string();
+        assert!(said.contains("http:// only to a loopback or private address") && !said.contains("secret@"), "{said}");
+    }
 }
 
 #[test]

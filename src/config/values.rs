@@ -11,7 +11,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, SmtpTransport};
 use url::Url;
 
-use super::{ForwardedFields, LogFormat, Registration};
+use super::{Acknowledge, ForwardedFields, LogFormat, Registration};
 
 impl FromStr for Registration {
     type Err = ();
@@ -21,6 +21,18 @@ impl FromStr for Registration {
             "open" => Ok(Self::Open),
             "invite" => Ok(Self::Invite),
             "closed" => Ok(Self::Closed),
+            _ => Err(()),
+        }
+    }
+}
+
+impl FromStr for Acknowledge {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "stored" => Ok(Self::Stored),
+            "local" => Ok(Self::Local),
             _ => Err(()),
         }
     }
@@ -140,6 +152,26 @@ pub fn sender(text: &str, central_domain: &str) -> Option<Mailbox> {
         return Some(Mailbox::new(Some("cx-engine".into()), Address::new("no-reply", central_domain).ok()?));
     }
     text.parse().ok()
+}
+
+/// The region of an object store, as requests are signed with it.
+pub fn region(text: &str) -> Option<String> {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    ((1..=64).contains(&text.len()) && text.bytes().all(is_allowed)).then(|| text.to_owned())
+}
+
+/// A node's name. If the text is empty: the first label of the host name, or `node` if it has other characters.
+pub fn node_name(text: &str) -> Option<String> {
+    let is_name = |name: &str| {
+        (1..=63).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    if !text.is_empty() {
+        return is_name(text).then(|| text.to_owned());
+    }
+    let system = rustix::system::uname();
+    let host = system.nodename().to_str().unwrap_or_default();
+    let label = host.split('.').next().filter(|label| is_name(label));
+    Some(label.unwrap_or("node").to_owned())
 }
 
 pub fn domain(text: &str) -> Option<String> {
