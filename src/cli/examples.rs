@@ -16,6 +16,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("account unlock", "cx-engine account unlock ada@example.com"),
     ("backup", "cx-engine backup --backup-dir /mnt/backups --keep-daily 7 --keep-weekly 4"),
     ("backups", "cx-engine backups --backup-dir /mnt/backups --verify"),
+    ("cluster", "cx-engine cluster check"),
+    ("cluster check", "cx-engine cluster check --json"),
     ("completions", "cx-engine completions bash"),
     ("demo", "cx-engine demo --listen 127.0.0.1:8081"),
     ("docs", "cx-engine docs routes"),

@@ -2,6 +2,7 @@
 
 mod account;
 mod backup;
+mod cluster;
 mod demo;
 mod docs;
 mod doctor;
@@ -114,6 +115,9 @@ enum Command {
     Backups(backup::ListArgs),
     /// Restore one workspace, even while a server runs, or everything into a new folder
     Restore(backup::RestoreArgs),
+    /// Inspect the object store that machines share
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
     /// Check for damage, interrupted operations and undeliverable mail
     Doctor {
         /// Complete interrupted operations and retry failed mail; damage is only reported
@@ -237,6 +241,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor { fix, json } => {
             return beside_server(&instance()?, |instance| doctor::run(instance, *fix, *json, now));
         }
+        Command::Cluster(command) => return cluster::run(command, &cli.settings(&SettingArgs::default())?),
         Command::Health => health::run(&cli.settings(&SettingArgs::default())?)?,
         Command::Completions { shell } => out!("{}", manuals::completions(*shell)),
         Command::Man { folder } => manuals::write_pages(folder)?,

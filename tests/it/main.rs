@@ -1,11 +1,12 @@
 //! Tests of the program as its users see it: each test starts the real binary on its own data directory, sends HTTP
-//! requests, runs commands, stops or kills it. `server.rs`, `process.rs`, `client.rs`, `chromium.rs`, `smtp.rs` and
-//! `receiver.rs` are helpers.
+//! requests, runs commands, stops or kills it. `server.rs`, `process.rs`, `client.rs`, `chromium.rs`, `smtp.rs`,
+//! `receiver.rs` and `s3_stub.rs` are helpers.
 
 mod chromium;
 mod client;
 mod process;
 mod receiver;
+mod s3_stub;
 mod smtp;
 mod test_server;
 
@@ -16,6 +17,7 @@ mod bursts;
 mod by_path;
 mod carrying;
 mod cli_accounts;
+mod cli_cluster;
 mod cli_settings;
 mod cli_users;
 mod cli_workspaces;
