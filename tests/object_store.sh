@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# `cx-engine cluster check` against an S3 server that others have written: moto honours conditions, and botocore verifies
+# the signatures. CX_ENGINE names a program to try; else it is built.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+readonly PACKAGES="moto[server]==5.2.5"
+
+if ! python3 -c 'import venv' 2>/dev/null; then
+    echo "object_store: NOT RUN, there is no python3 with venv here (apt-get install python3-venv)"
+    if [ "${CI:-}" = true ]; then exit 1; else exit 0; fi
+fi
+venv=$PWD/target/object-store-venv
+if [ "$(cat "$venv/packages" 2>/dev/null)" != "$PACKAGES" ]; then
+    python3 -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "$PACKAGES"
+    echo "$PACKAGES" >"$venv/packages"
+fi
+if [ -z "${CX_ENGINE:-}" ]; then
+    cargo build --locked --quiet
+    CX_ENGINE=target/debug/cx-engine
+fi
+CX_ENGINE=$(realpath "$CX_ENGINE")
+# It is no setting of the program, which rejects unknown ones.
+export -n CX_ENGINE
+
+work=$(mktemp -d)
+moto=
+stop() {
+    if [ -n "$moto" ]; then kill "$moto" 2>/dev/null && wait "$moto" 2>/dev/null || true; fi
+    rm -rf "$work"
+}
+trap stop EXIT
+trap 'exit 1' INT TERM
+
+printf 'cx-key\n' >"$work/key"
+printf 'cx-secret/+\n' >"$work/secret"
+printf 'wrong' >"$work/wrong"
+
+# moto itself does not verify the signature of a URL. The library of AWS for Python does that here.
+"$venv/bin/python" - "$work" >"$work/moto.log" 2>&1 <<'PYTHON' &
+import os
+import sys
+from urllib.parse import parse_qsl, urlsplit
+
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
+
+work = sys.argv[1]
+KEY, SECRET = (open(f"{work}/{name}").read().strip() for name in ("key", "secret"))
+moto = DomainDispatcherApplication(create_backend_app)
+
+
+def fault(environ):
+    """The code of the error, if the signature is not the one that the library computes."""
+    target = urlsplit(environ["RAW_URI"])
+    query = dict(parse_qsl(target.query))
+    key, date, region, service, _ = query.get("X-Amz-Credential", "////").split("/")
+    if key != KEY:
+        return "InvalidAccessKeyId"
+    rest = "&".join(pair for pair in target.query.split("&") if not pair.startswith("X-Amz-Signature="))
+    signed = query["X-Amz-SignedHeaders"].split(";")
+    conditions = [name for name in ("if-match", "if-none-match") if f"HTTP_{name.upper().replace('-', '_')}" in environ]
+    assert signed == sorted(["host", *conditions]), signed
+    headers = {name: environ[f"HTTP_{name.upper().replace('-', '_')}"] for name in conditions}
+    url = f"http://{environ['HTTP_HOST']}{target.path}?{rest}"
+    request = AWSRequest(method=environ["REQUEST_METHOD"], url=url, headers=headers)
+    request.context["timestamp"] = query["X-Amz-Date"]
+    auth = S3SigV4QueryAuth(Credentials(KEY, SECRET), service, region, expires=int(query["X-Amz-Expires"]))
+    expected = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    return None if expected == query["X-Amz-Signature"] else "SignatureDoesNotMatch"
+
+
+def front(environ, start_response):
+    code = fault(environ)
+    if code is None:
+        return moto(environ, start_response)
+    said = Response(f"<Error><Code>{code}</Code><Message>no</Message></Error>", status=403)
+    return said(environ, start_response)
+
+
+assert Client(moto).put("/cx-data", headers={"Host": "s3.amazonaws.com"}).status_code == 200
+server = make_server("127.0.0.1", 0, front, threaded=True)
+with open(f"{work}/port.new", "w") as file:
+    file.write(str(server.server_port))
+os.rename(f"{work}/port.new", f"{work}/port")
+server.serve_forever()
+PYTHON
+moto=$!
+for _ in $(seq 300); do
+    if [ -s "$work/port" ] || ! kill -0 "$moto" 2>/dev/null; then break; fi
+    sleep 0.1
+done
+if [ ! -s "$work/port" ]; then
+    echo "object_store: moto did not start" >&2
+    cat "$work/moto.log" >&2
+    exit 1
+fi
+port=$(cat "$work/port")
+
+# check BUCKET KEY_FILE SECRET_FILE: prints what the command prints, and returns its exit code.
+check() {
+    (cd "$work" && CX_STORE_URL="http://127.0.0.1:$port/$1" CX_STORE_KEY_FILE="$2" CX_STORE_SECRET_FILE="$3" \
+        "$CX_ENGINE" --config /dev/null cluster check 2>&1)
+}
+# refused PART BUCKET KEY_FILE SECRET_FILE: the command fails and gives this reason.
+refused() {
+    local part=$1 said
+    shift
+    if said=$(check "$@") || ! grep -q "$part" <<<"$said"; then
+        printf 'object_store: it should fail with "%s":\n%s\n' "$part" "$said" >&2
+        exit 1
+    fi
+}
+
+for bucket in cx-data cx-data/production; do
+    if ! said=$(check $bucket key secret); then
+        printf 'object_store: the check of %s failed:\n%s\n' "$bucket" "$said" >&2
+        tail -20 "$work/moto.log" >&2
+        exit 1
+    fi
+    [ "$(grep -c ' ms  ok ' <<<"$said")" -eq 9 ]
+done
+refused 'does not know the access key in store_key_file' cx-data wrong secret
+refused 'store_secret_file does not belong' cx-data key wrong
+refused 'there is no bucket "elsewhere"' elsewhere key secret
+echo "object_store: a store of others passes the check; wrong keys and a missing bucket are refused by name"
