@@ -1,7 +1,7 @@
 //! A client of the S3 API: an object store that several machines share.
 //!
 //! Only conditional requests change data: an object is created if it does not exist, or replaced if it still has the
-//! tag that was read. [`ObjectStore::probe`] checks that a store honours these conditions. The client repeats no
+//! tag that was read. `ObjectStore::probe` checks that a store honours these conditions. The client repeats no
 //! request: only its caller knows what an unknown outcome means.
 
 mod probe;
