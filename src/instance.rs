@@ -12,12 +12,13 @@ use uuid::Uuid;
 
 use crate::api::Error;
 use crate::auth::{Keys, Passwords};
+use crate::cluster::{CommandLog, StoreLog};
 use crate::config::{Config, LiveConfig};
 use crate::durable_fs;
 use crate::executors::Executors;
 use crate::metrics::Metrics;
 use crate::node_state::NodeState;
-use crate::storage::{self, File, FileKind, Limits, Storage, Supervisor};
+use crate::storage::{self, CommitLog, File, FileKind, Limits, Storage, Supervisor};
 use crate::tenancy::lifecycle::{self, Template};
 use crate::tenancy::{self, Central, ChangeRecorder, Directory, InstanceRecord, InstanceTempDir, Pools, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
@@ -42,6 +43,8 @@ pub struct Instance {
     pub metrics: Arc<Metrics>,
     pub executors: Executors,
     pub started_at: Timestamp,
+    /// Keeps the commits of all files in a store, if one is set.
+    pub store_log: Option<Arc<StoreLog>>,
     /// The address of the listener. The system may have chosen the port.
     listens: OnceLock<SocketAddr>,
 }
@@ -49,14 +52,19 @@ pub struct Instance {
 impl Instance {
     /// Opens the instance in a data directory, or creates one.
     pub fn open_or_create(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
-        Self::open_with(config, false, now)
+        Self::open_with(config, false, None, now)
+    }
+
+    /// Opens or creates the instance of a server. The log keeps its commits in a store.
+    pub fn open_to_serve(config: Config, log: Option<Arc<StoreLog>>, now: Timestamp) -> anyhow::Result<Arc<Self>> {
+        Self::open_with(config, false, log, now)
     }
 
     /// Opens the instance in a data directory. If there is none, this fails and creates nothing: a mistyped path must
     /// not look like an empty instance.
     pub fn open(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         require_instance(&config.data_dir)?;
-        Self::open_with(config, false, now)
+        Self::open_with(config, false, None, now)
     }
 
     /// Opens or creates a demo. Rejects any other instance, because a demo's account has a published password.
@@ -72,10 +80,15 @@ impl Instance {
                 data.display()
             );
         }
-        Self::open_with(config, true, now)
+        Self::open_with(config, true, None, now)
     }
 
-    fn open_with(config: Config, is_demo: bool, now: Timestamp) -> anyhow::Result<Arc<Self>> {
+    fn open_with(
+        config: Config,
+        is_demo: bool,
+        log: Option<Arc<StoreLog>>,
+        now: Timestamp,
+    ) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;
         durable_fs::create_folder(data)?;
         lifecycle::make_private(data)?;
@@ -87,7 +100,13 @@ impl Instance {
         let keys = data.join("keys");
         // A new key could not decrypt existing tokens and stored idempotent responses.
         let keys = if path.exists() { Keys::reopen(&keys)? } else { Keys::open(&keys, now)? };
-        let supervisor = Arc::default();
+        let supervisor = log.as_ref().map(|log| Arc::clone(log.supervisor())).unwrap_or_default();
+        let commit_log: Option<Arc<dyn CommitLog>> = match &log {
+            Some(log) => Some(Arc::clone(log) as _),
+            // A command leaves the store to the server.
+            None if storage::is_stored(&path) => Some(Arc::new(CommandLog::new(data.clone()))),
+            None => None,
+        };
         let storage = Storage::start(
             config.database_threads,
             Limits {
@@ -96,6 +115,7 @@ impl Instance {
                 statement: config.statement_timeout,
             },
             &supervisor,
+            commit_log,
         )?;
         let pools = Pools {
             database: config.database_threads,
@@ -107,7 +127,7 @@ impl Instance {
             check_new(data)?;
             create_central(&path, is_demo)?;
         }
-        let central = File::new(&storage, path.clone(), FileKind::Central);
+        let central = File::in_service(&storage, path.clone(), FileKind::Central);
         central.open()?;
         let record = central.read(|db| Ok::<_, Error>(InstanceRecord::read(db)?))?;
         let record = record.with_context(|| format!("{} does not name its instance", path.display()))?;
@@ -123,6 +143,7 @@ impl Instance {
             supervisor,
             started_at: now,
             listens: OnceLock::new(),
+            store_log: log,
             storage,
             central: Central::new(central),
             keys,
@@ -163,22 +184,15 @@ impl Instance {
         ChangeRecorder { workspace, actor: journal::Actor::System, address: None, at: now, pending }
     }
 
-    /// Locks the data directory for a server. While the lock is held, no other server can start.
-    pub fn lock_data_dir(&self) -> anyhow::Result<Handle> {
-        let path = self.lock_path();
-        let handle = Handle::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        match handle.try_lock() {
-            Ok(()) => Ok(handle),
-            Err(TryLockError::WouldBlock) => {
-                bail!("another server is running on {}", self.config.data_dir.display())
-            }
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
-        }
-    }
-
     /// Whether a server uses the data directory. If so, it must do all work that requires a closed file.
     pub fn is_running(&self) -> bool {
-        Handle::open(self.lock_path()).is_ok_and(|handle| matches!(handle.try_lock(), Err(TryLockError::WouldBlock)))
+        Handle::open(lock_path(&self.config.data_dir))
+            .is_ok_and(|handle| matches!(handle.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
+    /// Stores a new file of a workspace, if the files are kept in a store.
+    pub fn store_workspace(&self, id: Uuid) -> anyhow::Result<()> {
+        if self.store_log.is_some() { self.registry.lease(id).file().open() } else { Ok(()) }
     }
 
     /// A copy of a workspace's file, as it is at one moment, in a folder that is deleted when it is dropped.
@@ -198,10 +212,22 @@ impl Instance {
     pub fn temp_dir(&self) -> anyhow::Result<InstanceTempDir> {
         InstanceTempDir::new(&self.config.data_dir)
     }
+}
 
-    fn lock_path(&self) -> PathBuf {
-        self.config.data_dir.join("server.lock")
+/// Locks a data directory for a server. While the lock is held, no other server can start.
+pub fn lock_data_dir(data: &Path) -> anyhow::Result<Handle> {
+    durable_fs::create_folder(data)?;
+    let path = lock_path(data);
+    let handle = Handle::create(&path).with_context(|| format!("{} cannot be written to", data.display()))?;
+    match handle.try_lock() {
+        Ok(()) => Ok(handle),
+        Err(TryLockError::WouldBlock) => bail!("another server is running on {}", data.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
     }
+}
+
+fn lock_path(data: &Path) -> PathBuf {
+    data.join("server.lock")
 }
 
 /// Fails if the data directory has no instance.

@@ -22,6 +22,9 @@ pub mod auth;
 /// The settings, as written and as parsed.
 pub mod config;
 
+/// The log of all files in an object store.
+pub mod cluster;
+
 /// The TLS certificate of the settings.
 pub mod tls_certificate;
 

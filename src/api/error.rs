@@ -86,6 +86,8 @@ pub enum Error {
     Damaged(String),
     /// Like `Damaged`, for the central file or for a workspace that a request to the central API names.
     ServerDamaged(String),
+    /// The change is on the server's disk, and the store that keeps it has not responded in time.
+    OutcomeUnknown,
     ShuttingDown,
     /// These threads of the server have ended.
     NotReady(Vec<String>),
@@ -213,6 +215,7 @@ impl Error {
             Self::ReadOnly(_) => (StatusCode::SERVICE_UNAVAILABLE, "read_only"),
             Self::Damaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "workspace_damaged"),
             Self::ServerDamaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_damaged"),
+            Self::OutcomeUnknown => (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -270,6 +273,11 @@ impl Error {
             Self::ReadOnly(_) => "The server's disk is not writable. Nothing was changed.".into(),
             Self::Damaged(_) => "This workspace cannot be opened. The server's log has the reason.".into(),
             Self::ServerDamaged(_) => "A file of this server cannot be read. The server's log has the reason.".into(),
+            Self::OutcomeUnknown => {
+                "The store of the server has not responded. The change may be done or not. Read the resource, or repeat \
+                 the request with the same Idempotency-Key."
+                    .into()
+            }
             Self::ShuttingDown => "The server is shutting down. Nothing was changed. Try again shortly.".into(),
             Self::NotReady(threads) => format!("Threads of this server have ended: {}.", threads.join(", ")).into(),
             Self::Internal(_) => "Internal error. The server's log has the details under this request's id.".into(),
@@ -413,6 +421,7 @@ impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Full | Fault::Uncommitted(_) => Self::Overloaded,
+            Fault::OutcomeUnknown => Self::OutcomeUnknown,
             Fault::Unopened(_) => Self::Damaged(fault.to_string()),
             Fault::Ailing(ailment, said) => Self::from_disk_error(ailment, said),
             Fault::Panicked(_) => Self::Internal(fault.to_string()),

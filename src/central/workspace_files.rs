@@ -140,7 +140,8 @@ fn import_copy(
     let owner = Owner { account_id: owner.id, name: owner.name, email: owner.email };
     let recorder = instance.system_recorder(id, now);
     let adopted = candidate.import(&recorder, &owner, &ours).and_then(|adopted| {
-        durable_fs::rename(copy, &instance.registry.path(id))?;
+        lifecycle::put_in_place(&instance.config.data_dir, copy, &instance.registry.path(id))?;
+        instance.store_workspace(id)?;
         Ok(adopted)
     });
     let adopted = match adopted {
@@ -240,7 +241,7 @@ fn replace_file(
     } else {
         lifecycle::delete_file(&old)?;
     }
-    durable_fs::rename(copy, &old)?;
+    lifecycle::put_in_place(&instance.config.data_dir, copy, &old)?;
     instance.central.add_webhook_workspace(id)?;
     Ok(RestoredWorkspace { users, replaced: had_one.then_some(aside) })
 }

@@ -96,7 +96,8 @@ pub fn create_file(instance: &Arc<Instance>, workspace: Workspace, owner: Owner,
         Ok::<_, Error>(central_audit_log::record(db, &origin, event.clone())?)
     };
     let made = instance.template.make(&instance.registry.path(id), &beginning).map_err(Error::from);
-    match made.and_then(|()| instance.central.write(open)) {
+    let stored = made.and_then(|()| Ok(instance.store_workspace(id)?));
+    match stored.and_then(|()| instance.central.write(open)) {
         Ok(()) => Ok(workspace),
         Err(error) => {
             undo_reservation(instance, id)?;

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn an_operator_checks_the_instance_and_fixes_what_the_server_can_fix() {
         let server = TestServer::new();
-        let running = server.instance.lock_data_dir().unwrap();
+        let running = crate::instance::lock_data_dir(&server.instance.config.data_dir).unwrap();
         let listed = server.central().get("/instance/findings").ok();
         assert_eq!(
             (&listed["checked_at"], &listed["job"], &listed["findings"]),

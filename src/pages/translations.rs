@@ -317,6 +317,9 @@ fn problem_in_french(error: &Error) -> Cow<'static, str> {
         | Error::AlreadyExists => {
             "La demande n’a pas pu être lue\u{a0}: revenez en arrière et rechargez la page.".into()
         }
+        Error::OutcomeUnknown => {
+            "Le serveur n’a pas pu confirmer l’enregistrement\u{a0}: rechargez la page pour voir s’il est fait.".into()
+        }
         Error::Overloaded
         | Error::TooSlow
         | Error::UnknownHosts(_)

@@ -24,6 +24,7 @@ mod strict_http1;
 mod tls;
 
 use std::fmt;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,15 +94,15 @@ impl Front {
 }
 
 /// Serves until a signal to stop, then lets running requests finish and closes everything. Calls `ready` once
-/// connections are accepted.
+/// connections are accepted. `_lock` is the lock of the data directory.
 pub fn run(
     instance: Arc<Instance>,
     front: Front,
+    _lock: File,
     source: ConfigSource,
     router: Router,
     ready: impl FnOnce(Listening),
 ) -> anyhow::Result<()> {
-    let _claim = instance.lock_data_dir()?;
     temp_dir::delete_abandoned(&instance.config.data_dir)?;
     allow_for_files(&instance)?;
     let jobs = Jobs::start(Arc::clone(&instance))?;
@@ -260,6 +261,9 @@ fn close(instance: &Instance, jobs: Jobs, left: Duration) -> anyhow::Result<()> 
     jobs.stop();
     if let Err(error) = jobs::write_uses(instance) {
         tracing::warn!(%error, "cannot save the last uses of tokens");
+    }
+    if let Some(log) = &instance.store_log {
+        log.stop(left);
     }
     if let Err(error) = instance.registry.close_all(left) {
         tracing::warn!(%error, "a workspace was not closed; its WAL is recovered at the next start");

@@ -51,6 +51,9 @@ pub enum Fault {
     Unopened(String),
     #[error("the work was not committed: {0}")]
     Uncommitted(String),
+    /// The exception: the changes are in the file, and the store that keeps them may never have them.
+    #[error("the store has not responded, so the outcome is unknown")]
+    OutcomeUnknown,
     /// The disk or the file is at fault, not the job.
     #[error("{1}")]
     Ailing(DiskError, String),
@@ -115,9 +118,9 @@ impl Begun {
 }
 
 /// Runs one job in a read transaction.
-pub fn read(db: &Connection, mut job: Begun, limit: Duration) {
+pub fn read(db: &Connection, mut job: Begun, limit: Duration) -> FinishedJob {
     let outcome = read_transaction(db, || work(db, &mut *job.0, limit));
-    job.answer(outcome);
+    FinishedJob { job: job.0, outcome }
 }
 
 /// Runs one job in a read transaction on the write connection, for as long as writers can be kept waiting. The caller
@@ -163,6 +166,11 @@ pub struct FinishedJob {
 impl FinishedJob {
     pub fn answer(self) {
         self.job.answer(self.outcome);
+    }
+
+    /// Responds with a fault in place of the outcome.
+    pub fn fail(self, fault: Fault) {
+        self.job.answer(Err(fault));
     }
 }
 

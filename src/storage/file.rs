@@ -1,7 +1,7 @@
 //! A file in service: its lanes, connections, migrations and checkpoints.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::batch::{self, Begun, Fault, FinishedJob, Job, Verdict};
+use super::commit_log::{CommitLog, PendingCommit, UnstoredCommits};
 use super::disk_error::DiskError;
 use super::lane::{Joined, Lane};
 use super::migrate::{self, FileKind};
@@ -60,11 +61,18 @@ pub struct Storage {
     openers: Arc<ScheduledThreadPool>,
     limits: Limits,
     supervisor: Arc<Supervisor>,
+    /// Keeps the commits of the files in service.
+    log: Option<Arc<dyn CommitLog>>,
     pub metrics: StorageMetrics,
 }
 
 impl Storage {
-    pub fn start(threads: usize, limits: Limits, supervisor: &Arc<Supervisor>) -> std::io::Result<Arc<Self>> {
+    pub fn start(
+        threads: usize,
+        limits: Limits,
+        supervisor: &Arc<Supervisor>,
+        log: Option<Arc<dyn CommitLog>>,
+    ) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             threads: Threads::start(DATABASE_THREADS, threads, supervisor)?,
             thread_count: threads,
@@ -72,6 +80,7 @@ impl Storage {
             openers: Arc::new(ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("opener").build()),
             limits,
             supervisor: Arc::clone(supervisor),
+            log,
             metrics: StorageMetrics::default(),
         }))
     }
@@ -119,10 +128,38 @@ pub struct File {
     share: Mutex<Arc<Share>>,
     /// Waiters for the closing of the file. Dropping these senders, after the connections, notifies them.
     waiting_for_end: Mutex<Vec<Sender<()>>>,
+    /// For a file whose commits are kept.
+    kept: Option<KeptFile>,
+}
+
+/// The part of a file whose commits a log keeps.
+struct KeptFile {
+    log: Arc<dyn CommitLog>,
+    /// Set once the log has brought the file up to date.
+    is_prepared: AtomicBool,
+    unstored: UnstoredCommits,
+    /// Whether the WAL is long and stored.
+    is_long: AtomicBool,
 }
 
 impl File {
+    /// A file in service. If there is a log, it keeps the commits of the file.
+    pub fn in_service(storage: &Arc<Storage>, path: PathBuf, kind: FileKind) -> Arc<Self> {
+        let kept = storage.log.as_ref().map(|log| KeptFile {
+            log: Arc::clone(log),
+            is_prepared: AtomicBool::new(false),
+            unstored: UnstoredCommits::default(),
+            is_long: AtomicBool::new(false),
+        });
+        Self::with_log(storage, path, kind, kept)
+    }
+
+    /// A file whose commits are not kept, such as a copy.
     pub fn new(storage: &Arc<Storage>, path: PathBuf, kind: FileKind) -> Arc<Self> {
+        Self::with_log(storage, path, kind, None)
+    }
+
+    fn with_log(storage: &Arc<Storage>, path: PathBuf, kind: FileKind, kept: Option<KeptFile>) -> Arc<Self> {
         let limits = storage.limits;
         let most = u32::try_from(limits.read_turns).unwrap_or(u32::MAX);
         Arc::new(Self {
@@ -134,6 +171,7 @@ impl File {
             batches: AtomicU64::new(0),
             ready: OnceLock::new(),
             waiting_for_end: Mutex::default(),
+            kept,
             storage: Arc::clone(storage),
             share: Mutex::new(match kind {
                 FileKind::Central => Share::new(usize::MAX),
@@ -230,7 +268,12 @@ impl File {
     }
 
     /// Opens and migrates the file now, so that a command or a starting server sees a bad file at once.
-    pub fn open(&self) -> anyhow::Result<()> {
+    pub fn open(self: &Arc<Self>) -> anyhow::Result<()> {
+        if let Some(kept) = &self.kept {
+            let (told, prepared) = sync_channel(1);
+            kept.prepare(&self.path, Arc::clone(self), move |_, done| drop(told.send(done)));
+            prepared.recv().context("the store was closed")??;
+        }
         self.opened().map(|_| ())
     }
 
@@ -239,13 +282,19 @@ impl File {
     pub fn checkpoint(&self) -> anyhow::Result<()> {
         let writer = self.writer.lock();
         if let Some(db) = writer.as_ref() {
-            sqlite_connection::truncate_wal(db)?;
+            match &self.kept {
+                Some(kept) => kept.log.checkpoint(&self.path, db, true)?,
+                None => sqlite_connection::truncate_wal(db)?,
+            }
             db.execute_batch("PRAGMA shrink_memory")?;
         }
         Ok(())
     }
 
     fn send_reader(self: &Arc<Self>) {
+        if self.is_sent_when_prepared(Self::send_reader, &self.reads) {
+            return;
+        }
         let file = Arc::clone(self);
         self.share().run(&self.storage.threads, move || {
             let again = OnPanic(|| file.send_reader());
@@ -255,12 +304,38 @@ impl File {
     }
 
     fn send_writer(self: &Arc<Self>) {
+        if self.is_sent_when_prepared(Self::send_writer, &self.writes) {
+            return;
+        }
         let file = Arc::clone(self);
         self.share().run(&self.storage.threads, move || {
             let again = OnPanic(|| file.send_writer());
             file.serve_writes();
             drop(again);
         });
+    }
+
+    /// Whether a thread is sent later: the log first brings the file up to date, on a thread of its own. If it fails, the
+    /// jobs that wait in the lane are rejected.
+    fn is_sent_when_prepared(self: &Arc<Self>, send: fn(&Arc<Self>), lane: &Lane) -> bool {
+        let Some(kept) = self.kept.as_ref().filter(|kept| !kept.is_prepared.load(Ordering::Acquire)) else {
+            return false;
+        };
+        let is_read = std::ptr::eq(lane, &raw const self.reads);
+        kept.prepare(&self.path, Arc::clone(self), move |file, done| match done {
+            Ok(()) => send(file),
+            Err(fault) => {
+                let lane = if is_read { &file.reads } else { &file.writes };
+                loop {
+                    let jobs = lane.next(usize::MAX);
+                    if jobs.is_empty() {
+                        break;
+                    }
+                    jobs.into_iter().for_each(|job| job.answer(Err(fault.clone())));
+                }
+            }
+        });
+        true
     }
 
     /// Runs a turn in the read lane. The thread keeps the turn until another file wants a thread; then it goes to the
@@ -289,15 +364,15 @@ impl File {
         let Some(job) = Begun::new(job) else { return };
         let limit = self.storage.limits.statement;
         if let Some(db) = self.readers.try_get() {
-            return batch::read(&db, job, limit);
+            return self.answer_read(batch::read(&db, job, limit));
         }
         let Some(job) = self.read_on_writer(job) else { return };
         match self.reader() {
-            Ok(db) => batch::read(&db, job, limit),
+            Ok(db) => self.answer_read(batch::read(&db, job, limit)),
             Err(error) if DiskError::of(&error) == Some(DiskError::NoDescriptors) => {
                 // The write connection is already open, so a small read can wait for it.
                 let writer = self.writer.lock();
-                if let Some(job) = read_small_on(Some(writer), job) {
+                if let Some(job) = self.read_small_on(Some(writer), job) {
                     job.answer(Err(Fault::unopened(&error)));
                 }
             }
@@ -318,7 +393,31 @@ impl File {
                 }
             },
         };
-        read_small_on(writer, job)
+        self.read_small_on(writer, job)
+    }
+
+    /// Runs a small read on the write connection, if there is one. Returns a job that needs longer.
+    fn read_small_on(&self, writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun) -> Option<Begun> {
+        let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
+        let read = batch::read_small(db, job);
+        // Release the connection before the response: the client may send its next request at once and must find it
+        // free.
+        drop(writer);
+        match read {
+            Ok(read) => {
+                self.answer_read(read);
+                None
+            }
+            Err(job) => Some(job),
+        }
+    }
+
+    /// Responds to a read, with a log only once the commits that it may have seen are stored.
+    fn answer_read(&self, read: FinishedJob) {
+        match &self.kept {
+            Some(kept) => kept.unstored.answer_read(read),
+            None => read.answer(),
+        }
     }
 
     fn reader(&self) -> anyhow::Result<r2d2::PooledConnection<SqliteConnectionManager>> {
@@ -349,13 +448,22 @@ impl File {
             match self.opened() {
                 Ok(writer) => {
                     let db = writer.as_ref().expect("just opened");
-                    for batch in batches(jobs) {
-                        let begun = Instant::now();
-                        let worked = batch::write(db, batch, self.storage.limits.statement);
-                        self.batches.fetch_add(1, Ordering::Release);
-                        self.storage.metrics.group_written(worked.len(), begun);
-                        self.storage.answer(worked);
-                        self.maintain_log(db);
+                    let mut batches = batches(jobs);
+                    while let Some(batch) = batches.next() {
+                        let worked = self.write_batch(db, batch);
+                        match &self.kept {
+                            None => {
+                                self.storage.answer(worked);
+                                self.maintain_log(db);
+                            }
+                            Some(kept) => {
+                                let Some(commit) = self.pending_commit(worked) else { continue };
+                                // The log has the turn now, and gives it back.
+                                self.writes.put_back(batches.flatten().collect::<Vec<_>>().into_iter());
+                                drop(writer);
+                                return Arc::clone(&kept.log).store(&self.path, commit);
+                            }
+                        }
                     }
                 }
                 Err(error) => {
@@ -367,6 +475,50 @@ impl File {
                 return self.send_writer();
             }
         }
+    }
+
+    fn write_batch(&self, db: &Connection, batch: Vec<Box<dyn Job>>) -> Vec<FinishedJob> {
+        if let Some(kept) = &self.kept {
+            if kept.is_long.swap(false, Ordering::AcqRel)
+                && let Err(error) = kept.log.checkpoint(&self.path, db, false)
+            {
+                tracing::warn!(error = format!("{error:#}"), path = %self.path.display(), "the WAL was not copied");
+            }
+            kept.unstored.begin();
+        }
+        let begun = Instant::now();
+        let worked = batch::write(db, batch, self.storage.limits.statement);
+        self.batches.fetch_add(1, Ordering::Release);
+        self.storage.metrics.group_written(worked.len(), begun);
+        worked
+    }
+
+    /// The commit of a batch, for the log. A batch that changed nothing is answered.
+    fn pending_commit(self: &Arc<Self>, worked: Vec<FinishedJob>) -> Option<PendingCommit> {
+        let pages = sqlite_connection::take_pages_in_log();
+        if pages > 0 {
+            return Some(PendingCommit { file: Arc::clone(self), jobs: worked, pages });
+        }
+        self.storage.answer(worked);
+        self.unstored().end();
+        None
+    }
+
+    pub(super) fn answer(&self, worked: Vec<FinishedJob>) {
+        self.storage.answer(worked);
+    }
+
+    pub(super) fn unstored(&self) -> &UnstoredCommits {
+        &self.kept.as_ref().expect("the commits of the file are kept").unstored
+    }
+
+    /// Goes on with the write lane when the log gives its turn back.
+    pub(super) fn resume_writes(self: &Arc<Self>, is_log_long: bool) {
+        if let Some(kept) = &self.kept {
+            kept.is_long.fetch_or(is_log_long, Ordering::AcqRel);
+            kept.unstored.end();
+        }
+        self.send_writer();
     }
 
     /// Keeps the WAL short: a long WAL slows down every read and the next start.
@@ -388,7 +540,7 @@ impl File {
             }
             LOG_COPIED => {
                 let begun = Instant::now();
-                let _ = copy_log(db);
+                let _ = sqlite_connection::copy_wal(db);
                 self.storage.metrics.checkpointed(begun);
                 self.log.store(LOG_GROWS, Ordering::Release);
             }
@@ -412,6 +564,19 @@ impl File {
     }
 }
 
+impl KeptFile {
+    /// Has the log bring the file up to date, once, and passes the outcome to `then`.
+    fn prepare(&self, path: &Path, file: Arc<File>, then: impl FnOnce(&Arc<File>, Result<(), Fault>) + Send + 'static) {
+        let done = move |done: Result<(), Fault>| {
+            if let (Ok(()), Some(kept)) = (&done, &file.kept) {
+                kept.is_prepared.store(true, Ordering::Release);
+            }
+            then(&file, done);
+        };
+        Arc::clone(&self.log).prepare(path, Box::new(done));
+    }
+}
+
 /// Passes the turn to a new thread if this thread panics. Each lost turn would slow the lane, and finally stop it.
 struct OnPanic<F: FnMut()>(F);
 
@@ -420,21 +585,6 @@ impl<F: FnMut()> Drop for OnPanic<F> {
         if std::thread::panicking() {
             (self.0)();
         }
-    }
-}
-
-/// Runs a small read on the write connection, if there is one. Returns a job that needs longer.
-fn read_small_on(writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun) -> Option<Begun> {
-    let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
-    let read = batch::read_small(db, job);
-    // Release the connection before the response: the client may send its next request at once and must find it free.
-    drop(writer);
-    match read {
-        Ok(worked) => {
-            worked.answer();
-            None
-        }
-        Err(job) => Some(job),
     }
 }
 
@@ -450,18 +600,13 @@ fn batches(jobs: Vec<Box<dyn Job>>) -> impl Iterator<Item = Vec<Box<dyn Job>>> {
 fn copy_most_of_log(db: &Connection) -> rusqlite::Result<()> {
     let mut copied = 0;
     for _ in 0..MOST_COPIES {
-        let length = copy_log(db)?;
+        let (length, _) = sqlite_connection::copy_wal(db)?;
         if length - copied < SHORT_COPY {
             break;
         }
         copied = length;
     }
     Ok(())
-}
-
-/// Copies as much of the WAL as no reader still needs. Returns its length in pages.
-fn copy_log(db: &Connection) -> rusqlite::Result<i64> {
-    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1))
 }
 
 /// Submits a closure as a job and waits for its result.

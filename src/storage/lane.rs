@@ -59,6 +59,12 @@ impl Lane {
         state.waiting.drain(..many).collect()
     }
 
+    /// Puts jobs back to the front, for the thread that will have the turn.
+    pub fn put_back(&self, jobs: impl DoubleEndedIterator<Item = Box<dyn Job>>) {
+        let mut state = self.state();
+        jobs.rev().for_each(|job| state.waiting.push_front(job));
+    }
+
     /// Jobs that no thread has taken yet.
     pub fn waiting(&self) -> usize {
         self.state().waiting.len()

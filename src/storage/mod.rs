@@ -7,6 +7,7 @@
 
 mod batch;
 mod change_detector;
+mod commit_log;
 mod disk_error;
 mod file;
 mod foreign;
@@ -18,10 +19,13 @@ mod share;
 mod snapshot;
 mod sqlite_connection;
 mod storage_metrics;
+mod stored_state;
 mod threads;
+mod wal;
 
 pub use batch::{Fault, Job, Verdict};
 pub use change_detector::ChangeDetector;
+pub use commit_log::{CommitLog, PendingCommit};
 pub use disk_error::DiskError;
 pub use file::{File, Limits, Storage};
 pub use foreign::{open_verified, verify_schema};
@@ -32,10 +36,12 @@ pub use migrate::{FileKind, NewerVersion, check_version, create, migrate};
 pub(crate) use record::record;
 pub use record::{Stored, uuid_column};
 pub use share::Share;
-pub use snapshot::{Contents, companion_path, contents, copy, snapshot};
-pub use sqlite_connection::{apart, open_reader, open_writer, transaction};
+pub use snapshot::{Contents, Moment, companion_path, contents, copy, snapshot};
+pub use sqlite_connection::{apart, copy_wal, open_reader, open_writer, transaction, truncate_wal};
 pub use storage_metrics::StorageMetrics;
+pub use stored_state::{StoredAt, StoredState, forget_store, is_stored};
 pub use threads::{DATABASE_THREADS, STACK, Supervisor, Threads};
+pub use wal::{CommittedPages, Wal, WalPosition};
 
 #[cfg(test)]
 mod tests;

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
 use serde::{Deserialize, Serialize};
 
+use super::wal::{Wal, WalPosition};
 use crate::durable_fs;
 
 /// Copies the current state of a file to a new file while others continue to write. The copy has no WAL and no unused
@@ -44,6 +45,48 @@ pub fn copy(from: &Path, to: &Path) -> anyhow::Result<Contents> {
     moment.commit()?;
     copy.close().map_err(|(_, error)| error)?;
     Ok(contents)
+}
+
+/// The state of a file at one moment, which a reader holds while others continue to write.
+pub struct Moment {
+    db: Connection,
+    /// The end of the WAL at that moment. `None` if the WAL is empty.
+    pub end: Option<WalPosition>,
+}
+
+impl Moment {
+    pub fn fix(path: &Path) -> anyhow::Result<Self> {
+        let db = super::open_reader(path).with_context(|| format!("cannot open {}", path.display()))?;
+        for _ in 0..MOST_TRIES {
+            let before = end_of_wal(path)?;
+            db.execute_batch("BEGIN")?;
+            // The first read takes the lock that fixes the moment.
+            db.query_row("PRAGMA user_version", [], |_| Ok(()))?;
+            // If the end is the same before and after, the moment is the one in between.
+            if end_of_wal(path)? == before {
+                return Ok(Self { db, end: before });
+            }
+            db.execute_batch("ROLLBACK")?;
+        }
+        bail!("{} is written to without a pause", path.display())
+    }
+
+    /// Copies the file page by page.
+    pub fn copy(self, to: &Path) -> anyhow::Result<()> {
+        let mut copy =
+            super::sqlite_connection::create_empty(to).with_context(|| format!("cannot write {}", to.display()))?;
+        Backup::new(&self.db, &mut copy)?.run_to_completion(PAGES, Duration::ZERO, None)?;
+        copy.close().map_err(|(_, error)| error.into())
+    }
+}
+
+/// Tries to fix a moment.
+const MOST_TRIES: usize = 1000;
+
+fn end_of_wal(path: &Path) -> anyhow::Result<Option<WalPosition>> {
+    let Some(mut wal) = Wal::open(path)? else { return Ok(None) };
+    let end = wal.end(wal.start())?;
+    Ok((end.frames > 0).then_some(end))
 }
 
 /// Pages copied per step.

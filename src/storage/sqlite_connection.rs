@@ -11,6 +11,7 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use scheduled_thread_pool::ScheduledThreadPool;
 
+use super::stored_state::is_stored;
 use crate::values::normalize::normalize;
 
 /// Read connections of one file. The pool opens them when reads overlap or are long, and closes them when idle.
@@ -30,8 +31,9 @@ const IDLE: Duration = Duration::from_secs(60);
 const STATEMENTS: usize = 64;
 
 pub(super) fn readers(path: &Path, most: u32, openers: Arc<ScheduledThreadPool>) -> Readers {
-    let manager = SqliteConnectionManager::file(path).with_flags(FLAGS).with_init(|db| {
-        set_up(db)?;
+    let stored = path.to_owned();
+    let manager = SqliteConnectionManager::file(path).with_flags(FLAGS).with_init(move |db| {
+        set_up(db, &stored)?;
         db.pragma_update(None, "query_only", true)
     });
     // By default a pool starts three threads, opens ten connections, and tests each connection at check-out.
@@ -51,7 +53,7 @@ pub(super) fn readers(path: &Path, most: u32, openers: Arc<ScheduledThreadPool>)
 #[expect(clippy::disallowed_methods, reason = "only this module opens connections")]
 pub fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let mut db = Connection::open_with_flags(path, FLAGS)?;
-    set_up(&mut db)?;
+    set_up(&mut db, path)?;
     // Writes touch the upper pages of every index repeatedly, so this connection has a larger cache.
     db.pragma_update(None, "cache_size", -4096)?;
     db.wal_hook(Some(|_, pages| {
@@ -97,7 +99,7 @@ pub(super) fn open_foreign(path: &Path) -> anyhow::Result<Connection> {
 #[expect(clippy::disallowed_methods, reason = "only this module opens connections")]
 pub(super) fn create(path: &Path) -> rusqlite::Result<Connection> {
     let mut db = Connection::open_with_flags(path, FLAGS | OpenFlags::SQLITE_OPEN_CREATE)?;
-    set_up(&mut db)?;
+    set_up(&mut db, path)?;
     Ok(db)
 }
 
@@ -144,15 +146,25 @@ pub fn apart<T, E: From<rusqlite::Error>>(
 
 /// Checkpoints and truncates the WAL without waiting for readers. Waiting would block writers, and a program that
 /// replicates the file reads forever.
-pub(super) fn truncate_wal(db: &Connection) -> rusqlite::Result<()> {
+pub fn truncate_wal(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(Duration::ZERO)?;
     let emptied = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     db.busy_timeout(BUSY)?;
     emptied
 }
 
-fn set_up(db: &mut Connection) -> rusqlite::Result<()> {
+/// Copies as much of the WAL into the file as no reader still needs. Returns the length of the WAL and the copied part, in
+/// pages.
+pub fn copy_wal(db: &Connection) -> rusqlite::Result<(i64, i64)> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+fn set_up(db: &mut Connection, path: &Path) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY)?;
+    // The store may not have all of the WAL yet.
+    if is_stored(path) {
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    }
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     // Thousands of files are open at once, so each connection caches only half a megabyte of pages. The operating

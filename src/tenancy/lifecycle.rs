@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::indexing;
 use crate::durable_fs;
-use crate::storage::{self, FileKind};
+use crate::storage::{self, FileKind, StoredState};
 use crate::values::Timestamp;
 
 /// A migrated workspace file without an owner. Copying it takes a tenth of the time of migrating a new file.
@@ -172,7 +172,7 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     durable_fs::create_folder(durable_fs::folder_of(to)?)?;
     let mut moved = false;
     // Move the WAL first. A file without its WAL lacks its last writes; a WAL without its file is harmless.
-    for suffix in ["-wal", "-shm", ""] {
+    for suffix in [".stored", "-wal", "-shm", ""] {
         match fs::rename(storage::companion_path(from, suffix), storage::companion_path(to, suffix)) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot move {}", from.display()));
@@ -187,9 +187,19 @@ pub fn move_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Puts a finished file in the place of a workspace. If the files of the instance are kept in a store, the file is noted
+/// as newer than what the store has under its id.
+pub fn put_in_place(data: &Path, finished: &Path, path: &Path) -> anyhow::Result<()> {
+    if storage::is_stored(&data.join("central.sqlite")) {
+        durable_fs::create_folder(durable_fs::folder_of(path)?)?;
+        StoredState::Newer.write(path)?;
+    }
+    durable_fs::rename(finished, path)
+}
+
 /// Deletes a file that no one has open, with its WAL. If the parent path is not a folder, the file does not exist.
 pub fn delete_file(path: &Path) -> anyhow::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-wal", "-shm", ".stored"] {
         match fs::remove_file(storage::companion_path(path, suffix)) {
             Err(error) if ![ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
                 return Err(error).with_context(|| format!("cannot delete {}", path.display()));

@@ -81,7 +81,7 @@ impl Registry {
         }
         let workspace = Lease(Arc::new(OpenWorkspace {
             id,
-            file: Some(File::new(&self.storage, self.path(id), FileKind::Workspace)),
+            file: Some(File::in_service(&self.storage, self.path(id), FileKind::Workspace)),
             storage: Arc::clone(&self.storage),
             group: Mutex::default(),
         }));

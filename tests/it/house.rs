@@ -118,7 +118,7 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
 }
 
 /// The modules. A module may use only those before it.
-const LAYERS: [&str; 22] = [
+const LAYERS: [&str; 23] = [
     "values",
     "durable_fs",
     "object_store",
@@ -126,6 +126,7 @@ const LAYERS: [&str; 22] = [
     "auth",
     "tenancy",
     "config",
+    "cluster",
     "tls_certificate",
     "metrics",
     "executors",

@@ -17,7 +17,7 @@ use crate::central::accounts;
 use crate::central::quotas::Quotas;
 use crate::central::workspace_lifecycle::{self, NewWorkspace};
 use crate::config::Config;
-use crate::instance::Instance;
+use crate::instance::{self, Instance};
 use crate::server::{self, ConfigSource, Front};
 use crate::tenancy::ChangeRecorder;
 use crate::tenancy::demo_account::{EMAIL, PASSWORD};
@@ -32,7 +32,8 @@ pub fn run(config: Config, source: ConfigSource, now: Timestamp) -> anyhow::Resu
     let made = prepare(&instance, now)?;
     let password = password(&instance, now)?;
     let serving = Arc::clone(&instance);
-    server::run(instance, front, source, crate::router()?, move |listening| {
+    let lock = instance::lock_data_dir(&instance.config.data_dir)?;
+    server::run(instance, front, lock, source, crate::router()?, move |listening| {
         let folder = &serving.config.data_dir;
         greet(&serving.public_url().workspace(SUBDOMAIN), folder, password.as_deref(), made);
         serve::announce(listening)

@@ -1,0 +1,140 @@
+//! An instance whose files are kept in an object store.
+//!
+//! Each file has a log in the store: a snapshot of the file, and segments with the pages that later commits wrote. With
+//! `acknowledge = "stored"` a response to a write is sent after its segment is stored.
+//!
+//! ```text
+//! instance                      the id of the instance
+//! keys/{file}                   the keys that encrypt tokens
+//! files/{id}/seg/{number}       segments; `id` is `central` or the id of a workspace
+//! files/{id}/snap/{number}-{at} snapshots: the file after that segment
+//! ```
+
+mod command_log;
+mod keys;
+mod position;
+mod rebuild;
+mod restore;
+mod segment;
+mod store_log;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::object_store::{ObjectStore, StoreError};
+use crate::storage::{self, Supervisor};
+use crate::tenancy::InstanceRecord;
+use crate::values::Timestamp;
+pub use command_log::CommandLog;
+pub use rebuild::FileLog;
+pub use restore::{Restored, restore};
+pub use store_log::{LogOptions, StoreLog};
+
+/// The object that names the instance of a store.
+const INSTANCE: &str = "instance";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredInstance {
+    id: Uuid,
+}
+
+/// Starts the log of a server, if a store is set. An empty data directory is restored from the store first.
+///
+/// The caller holds the lock of the data directory.
+pub fn start(
+    config: &Config,
+    clock: fn() -> Timestamp,
+    mut progress: impl FnMut(&Restored),
+) -> anyhow::Result<Option<Arc<StoreLog>>> {
+    let data = &config.data_dir;
+    let central = data.join("central.sqlite");
+    let Some(settings) = &config.store else {
+        ensure!(
+            !storage::is_stored(&central),
+            "{} is kept in a store: set store_url again, or run `cx-engine cluster leave` to go on without it",
+            data.display()
+        );
+        return Ok(None);
+    };
+    let store = Arc::new(ObjectStore::open(settings)?);
+    store.probe(&config.node_name, &mut |_| {}).context("the store cannot be used; see `cx-engine cluster check`")?;
+    match (central.exists(), stored_instance(&store)?) {
+        (false, None) => {}
+        (false, Some(_)) => {
+            tracing::info!("the data directory is empty; restoring it from the store");
+            restore(&store, data, None, &mut progress)?;
+        }
+        (true, None) => {
+            let is_empty = storage::is_stored(&central) || store.list_folders("files/")?.is_empty();
+            ensure!(
+                is_empty,
+                "the store has files, but does not name their instance: choose an empty bucket or prefix"
+            );
+        }
+        (true, Some(stored)) => {
+            check_instance(data, stored)?;
+            ensure!(
+                storage::is_stored(&central),
+                "the store has an earlier state of this instance, and {} was used without the store since: choose an \
+                 empty bucket or prefix, or start with an empty data directory to restore that state",
+                data.display()
+            );
+        }
+    }
+    let options = LogOptions {
+        data_dir: data.clone(),
+        node: config.node_name.clone(),
+        acknowledge: config.acknowledge,
+        patience: config.turn_timeout,
+        keep: config.cluster_keep,
+        snapshot_after: store_log::SNAPSHOT_AFTER,
+    };
+    Ok(Some(StoreLog::start(store, options, &Arc::<Supervisor>::default(), clock)?))
+}
+
+/// Names the instance in its store.
+pub fn claim(store: &ObjectStore, id: Uuid) -> anyhow::Result<()> {
+    match store.create(INSTANCE, &serde_json::to_vec(&StoredInstance { id })?) {
+        Err(StoreError::Precondition) => {
+            let stored = stored_instance(store)?;
+            ensure!(stored == Some(id), "the store belongs to another instance: choose an empty bucket or prefix");
+            Ok(())
+        }
+        created => created.map(|_| ()).context("cannot write to the store"),
+    }
+}
+
+/// The instance that a store belongs to. `None` for an empty store.
+pub fn stored_instance(store: &ObjectStore) -> anyhow::Result<Option<Uuid>> {
+    let Some(object) = store.get(INSTANCE).context("cannot read from the store")? else { return Ok(None) };
+    let stored: StoredInstance = serde_json::from_slice(&object.body)
+        .context("the object `instance` of the store was not written by cx-engine: choose another bucket or prefix")?;
+    Ok(Some(stored.id))
+}
+
+fn check_instance(data: &Path, stored: Uuid) -> anyhow::Result<()> {
+    let record = InstanceRecord::of_data_dir(data).context("cannot read the central file")?;
+    match record {
+        Some(record) if record.id == stored => Ok(()),
+        _ => bail!(
+            "the store belongs to another instance ({stored}) than {}: choose an empty bucket or prefix",
+            data.display()
+        ),
+    }
+}
+
+/// Makes a data directory independent of its store. The store keeps what it has.
+pub fn leave(data: &Path) -> anyhow::Result<usize> {
+    let mut left = 0;
+    for path in restore::files_of(data)? {
+        left += usize::from(storage::forget_store(&path)?);
+    }
+    Ok(left)
+}

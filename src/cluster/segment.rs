@@ -1,0 +1,154 @@
+//! The objects of the log of a file: segments with the pages of commits, and snapshots of the whole file.
+//!
+//! Each begins with a magic number, the length of a header, and the header in JSON. The rest is packed by zstd, whose
+//! checksum shows damage.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::storage::{CommittedPages, WalPosition};
+use crate::values::Timestamp;
+
+const SEGMENT: &[u8; 8] = b"CXSEGM01";
+const SNAPSHOT: &[u8; 8] = b"CXSNAP01";
+
+/// The level of zstd: a commit is packed while its clients wait.
+const LEVEL: i32 = 1;
+
+/// Maximum length of a header in bytes.
+const LONGEST_HEADER: usize = 4096;
+
+/// The header of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentHeader {
+    /// The process that wrote it: name of the node, and a random number.
+    pub node: String,
+    pub nonce: String,
+    /// The digest of the segment before. Empty in the first.
+    pub previous: String,
+    /// When the pages were read from the disk.
+    pub at: Timestamp,
+    pub content: SegmentContent,
+}
+
+/// The content of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SegmentContent {
+    /// The pages that commits wrote. `wal` is the end of the last commit in the WAL of the node.
+    Pages { page_size: u32, pages: u32, pages_in_file: u32, wal: WalPosition },
+    /// The whole file, in the snapshot with this key. The segments before do not matter.
+    Snapshot { key: String, wal: Option<WalPosition> },
+}
+
+impl SegmentHeader {
+    /// The position in the node's WAL up to which the store has all commits.
+    pub fn wal(&self) -> Option<WalPosition> {
+        match &self.content {
+            SegmentContent::Pages { wal, .. } => Some(*wal),
+            SegmentContent::Snapshot { wal, .. } => *wal,
+        }
+    }
+}
+
+/// The digest of a segment, which the next one names.
+pub fn digest(segment: &[u8]) -> String {
+    Sha256::digest(segment).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A segment with pages, or one that names a snapshot.
+pub fn write_segment(header: &SegmentHeader, committed: Option<&CommittedPages>) -> anyhow::Result<Vec<u8>> {
+    let mut segment = Vec::new();
+    write_header(&mut segment, SEGMENT, header)?;
+    let mut packer = packer(segment)?;
+    for (number, page) in committed.iter().flat_map(|committed| &committed.pages) {
+        packer.write_all(&number.to_be_bytes())?;
+        packer.write_all(page)?;
+    }
+    Ok(packer.finish()?)
+}
+
+pub fn read_segment_header(segment: &[u8]) -> anyhow::Result<SegmentHeader> {
+    read_header(&mut &segment[..], SEGMENT)
+}
+
+/// Writes the pages of a segment into a database file that nobody has open.
+pub fn apply_segment(mut segment: &[u8], file: &File) -> anyhow::Result<()> {
+    let header: SegmentHeader = read_header(&mut segment, SEGMENT)?;
+    let SegmentContent::Pages { page_size, pages, pages_in_file, .. } = header.content else { return Ok(()) };
+    ensure!(page_size.is_power_of_two() && (512..=65_536).contains(&page_size), "a segment has an invalid page size");
+    file.set_len(u64::from(pages_in_file) * u64::from(page_size))?;
+    let mut unpacked = zstd::Decoder::new(segment)?;
+    let mut page = vec![0; page_size as usize];
+    for _ in 0..pages {
+        let mut number = [0; 4];
+        unpacked.read_exact(&mut number).context("a segment is incomplete")?;
+        unpacked.read_exact(&mut page).context("a segment is incomplete")?;
+        let number = u32::from_be_bytes(number);
+        ensure!((1..=pages_in_file).contains(&number), "a segment has a page that the file does not have");
+        file.write_all_at(&page, u64::from(number - 1) * u64::from(page_size))?;
+    }
+    ensure!(unpacked.read(&mut [0])? == 0, "a segment has more pages than its header says");
+    Ok(())
+}
+
+/// The header of a snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SnapshotHeader {
+    /// The digest of the segment after which the file was so. `None` if the segment names the snapshot.
+    pub segment: Option<String>,
+    pub at: Timestamp,
+    /// The size of the file in bytes.
+    pub bytes: u64,
+}
+
+/// Packs a database file into a snapshot.
+pub fn write_snapshot(header: &SnapshotHeader, from: &Path, to: &Path) -> anyhow::Result<()> {
+    let mut snapshot = BufWriter::new(File::create(to).with_context(|| format!("cannot write {}", to.display()))?);
+    write_header(&mut snapshot, SNAPSHOT, header)?;
+    let mut packer = packer(snapshot)?;
+    io::copy(&mut File::open(from)?, &mut packer).with_context(|| format!("cannot write {}", to.display()))?;
+    packer.finish()?.flush().with_context(|| format!("cannot write {}", to.display()))
+}
+
+/// Unpacks a snapshot into a database file.
+pub fn read_snapshot(from: &Path, to: &Path) -> anyhow::Result<SnapshotHeader> {
+    let mut snapshot = BufReader::new(File::open(from)?);
+    let header: SnapshotHeader = read_header(&mut snapshot, SNAPSHOT)?;
+    let mut unpacked = zstd::Decoder::with_buffer(snapshot)?;
+    let written = io::copy(&mut unpacked, &mut File::create(to)?).context("cannot unpack a snapshot")?;
+    ensure!(written == header.bytes, "a snapshot is incomplete");
+    Ok(header)
+}
+
+fn packer<W: Write>(to: W) -> io::Result<zstd::Encoder<'static, W>> {
+    let mut packer = zstd::Encoder::new(to, LEVEL)?;
+    packer.include_checksum(true)?;
+    Ok(packer)
+}
+
+fn write_header(to: &mut impl Write, magic: &[u8; 8], header: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_vec(header)?;
+    to.write_all(magic)?;
+    to.write_all(&u32::try_from(text.len())?.to_be_bytes())?;
+    Ok(to.write_all(&text)?)
+}
+
+fn read_header<T: for<'a> Deserialize<'a>>(from: &mut impl Read, magic: &[u8; 8]) -> anyhow::Result<T> {
+    let mut start = [0; 12];
+    from.read_exact(&mut start).context("an object of the log is incomplete")?;
+    if start[..8] != *magic {
+        bail!("an object of the log is damaged, or was written by a newer version");
+    }
+    let length = u32::from_be_bytes(start[8..].try_into()?) as usize;
+    ensure!(length <= LONGEST_HEADER, "an object of the log is damaged");
+    let mut text = vec![0; length];
+    from.read_exact(&mut text).context("an object of the log is incomplete")?;
+    serde_json::from_slice(&text).context("an object of the log is damaged")
+}

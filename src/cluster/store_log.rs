@@ -1,0 +1,613 @@
+//! The log of a server: stores each commit as a segment before its response is sent, or within a second.
+//!
+//! Only one segment of a file is under way at a time. A segment is created, never replaced, so two servers cannot both
+//! continue the same log.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rusqlite::Connection;
+
+use super::command_log;
+use super::keys::KeyCopies;
+use super::position::{Head, Position, Unstored};
+use super::rebuild::{FileLog, Rebuilt, segment_key, snapshot_key};
+use super::segment::{SegmentContent, SegmentHeader, SnapshotHeader, digest, write_segment, write_snapshot};
+use crate::config::Acknowledge;
+use crate::object_store::{ObjectStore, StoreError};
+use crate::storage::{self, CommitLog, CommittedPages, Fault, Moment, PendingCommit, StoredState, Supervisor, Threads};
+use crate::tenancy::{InstanceTempDir, lifecycle};
+use crate::values::Timestamp;
+
+/// Threads that wait for the store. Each stores the segments of one file at a time.
+const THREADS: usize = 16;
+
+/// Interval at which commits are stored that were acknowledged before.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// The first and the longest pause before a request to the store is repeated.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The number of segments after which a snapshot is written.
+pub const SNAPSHOT_AFTER: u64 = 500;
+
+/// A snapshot is also written once the segments are larger than half of the last one, unless they have fewer bytes.
+const FEW_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The name of the central file in the store.
+pub const CENTRAL: &str = "central";
+
+/// How the log stores commits.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    pub data_dir: PathBuf,
+    /// The name of this server in segments.
+    pub node: String,
+    pub acknowledge: Acknowledge,
+    /// How long a client waits for the store.
+    pub patience: Duration,
+    /// Seconds for which old states can be restored.
+    pub keep: i64,
+    /// The number of segments after which a snapshot is written.
+    pub snapshot_after: u64,
+}
+
+pub struct StoreLog {
+    store: Arc<ObjectStore>,
+    options: LogOptions,
+    /// Tells the segments of this process from those of an earlier one.
+    nonce: String,
+    clock: fn() -> Timestamp,
+    supervisor: Arc<Supervisor>,
+    threads: Threads,
+    keys: KeyCopies,
+    files: Mutex<HashMap<String, Arc<Mutex<FileState>>>>,
+    waiting: Mutex<WaitingFiles>,
+    /// Commits that will not be stored by this process. Their lanes stay closed.
+    refused: Mutex<Vec<PendingCommit>>,
+    trouble: Mutex<Option<String>>,
+    stop: (Mutex<bool>, Condvar),
+}
+
+/// Files with acknowledged commits that are not stored yet.
+#[derive(Default)]
+struct WaitingFiles {
+    next: HashSet<PathBuf>,
+    /// A thread stores their commits.
+    running: HashSet<PathBuf>,
+}
+
+/// What this process knows about a file in the store.
+#[derive(Default)]
+struct FileState {
+    position: Option<Position>,
+    /// Segments behind the last snapshot, their bytes, and the bytes of the snapshot.
+    segments: u64,
+    segment_bytes: u64,
+    snapshot_bytes: u64,
+    is_snapshot_running: bool,
+    /// Only a copy of the whole file is certain.
+    needs_copy: bool,
+}
+
+/// A snapshot to write: the moment, the segment that it follows.
+struct DueSnapshot {
+    moment: Moment,
+    head: Head,
+}
+
+impl StoreLog {
+    pub fn start(
+        store: Arc<ObjectStore>,
+        options: LogOptions,
+        supervisor: &Arc<Supervisor>,
+        clock: fn() -> Timestamp,
+    ) -> anyhow::Result<Arc<Self>> {
+        let mut nonce = [0; 8];
+        getrandom::fill(&mut nonce).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+        let log = Arc::new(Self {
+            store,
+            options,
+            nonce: nonce.iter().map(|byte| format!("{byte:02x}")).collect(),
+            clock,
+            supervisor: Arc::clone(supervisor),
+            threads: Threads::start("store", THREADS, supervisor)?,
+            keys: KeyCopies::default(),
+            files: Mutex::default(),
+            waiting: Mutex::default(),
+            refused: Mutex::default(),
+            trouble: Mutex::default(),
+            stop: Default::default(),
+        });
+        let follower = Arc::clone(&log);
+        supervisor.spawn("store".into(), move || follower.follow())?;
+        Ok(log)
+    }
+
+    pub fn store(&self) -> &Arc<ObjectStore> {
+        &self.store
+    }
+
+    /// Supervises the threads of the server.
+    pub fn supervisor(&self) -> &Arc<Supervisor> {
+        &self.supervisor
+    }
+
+    /// The problem that keeps commits from the store at the moment.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// Stores what is acknowledged and not stored, when the server stops. Gives up after a time.
+    pub fn stop(&self, limit: Duration) {
+        let last = Instant::now() + limit;
+        let files = {
+            let mut waiting = self.waiting.lock();
+            let next = std::mem::take(&mut waiting.next);
+            next.into_iter().chain(waiting.running.iter().cloned()).collect::<HashSet<_>>()
+        };
+        for path in files {
+            if let Err(error) = self.update(&path, last) {
+                tracing::warn!(path = %path.display(), error = format!("{error:#}"), "the last commits are not stored");
+            }
+        }
+        *self.stop.0.lock() = true;
+        self.stop.1.notify_all();
+    }
+
+    /// Stores acknowledged commits in short intervals, and the commits of commands.
+    fn follow(self: Arc<Self>) {
+        while !self.pause(EVERY) {
+            for path in command_log::take_changed(&self.options.data_dir) {
+                self.store_soon(&path);
+            }
+            let mut waiting = self.waiting.lock();
+            let WaitingFiles { next, running } = &mut *waiting;
+            for path in next.extract_if(|path| !running.contains(path)).collect::<Vec<_>>() {
+                running.insert(path.clone());
+                let log = Arc::clone(&self);
+                self.threads.run(move || log.store_now(&path));
+            }
+        }
+    }
+
+    fn store_soon(&self, path: &Path) {
+        self.waiting.lock().next.insert(path.to_owned());
+    }
+
+    fn store_now(&self, path: &Path) {
+        if let Err(error) = self.update(path, Instant::now() + LONGEST_PAUSE) {
+            self.report(&error);
+            self.store_soon(path);
+        }
+        self.waiting.lock().running.remove(path);
+    }
+
+    /// Waits, and returns whether the server stops.
+    fn pause(&self, time: Duration) -> bool {
+        let mut stopped = self.stop.0.lock();
+        if !*stopped {
+            self.stop.1.wait_for(&mut stopped, time);
+        }
+        *stopped
+    }
+
+    fn report(&self, error: &anyhow::Error) {
+        let text = format!("{error:#}");
+        let mut trouble = self.trouble.lock();
+        if trouble.is_none() {
+            tracing::error!(error = text, "commits cannot be stored; this is repeated");
+        }
+        *trouble = Some(text);
+    }
+
+    fn recover(&self) {
+        if self.trouble.lock().take().is_some() {
+            tracing::info!("commits are stored again");
+        }
+    }
+
+    fn state(&self, file: &str) -> Arc<Mutex<FileState>> {
+        Arc::clone(self.files.lock().entry(file.to_owned()).or_default())
+    }
+
+    /// Brings a file and its log in the store to the same state, and writes a snapshot if one is due.
+    fn update(&self, path: &Path, last: Instant) -> anyhow::Result<()> {
+        let file = name_of(path);
+        let state = self.state(&file);
+        let mut known = state.lock();
+        self.join(&file, path, &mut known)?;
+        let due = self.append_all(&file, path, &mut known, &mut || Instant::now() < last)?;
+        drop(known);
+        self.write_due_snapshot(&file, &state, due);
+        Ok(())
+    }
+
+    /// Finds the position of a local file in its log. A file that is not there, or that nothing proves to go on where
+    /// the log ends, is built from the log.
+    fn join(&self, file: &str, path: &Path, known: &mut MutexGuard<'_, FileState>) -> anyhow::Result<()> {
+        let note = StoredState::read(path)?;
+        if note == Some(StoredState::Newer) && known.position.is_some() {
+            known.needs_copy = true;
+        }
+        if known.position.is_some() && note.is_some() && path.exists() {
+            return Ok(());
+        }
+        let log = FileLog::of(&self.store, file)?;
+        let first = log.snapshots().last().map_or(0, |snapshot| snapshot.segment);
+        let segments = log.segments(first)?;
+        let last = segments.keys().next_back().copied();
+        let position = match (path.exists(), last, note) {
+            (false, None, _) => return Ok(()),
+            (false, Some(_), _) if self.is_trashed(file) => return Ok(()),
+            (false, Some(_), _) => self.rebuild(&log, path)?,
+            (true, None, Some(StoredState::At(_))) => bail!(
+                "the store has nothing of {file}, but had it before: name the store that has it, or run `cx-engine \
+                 cluster leave`"
+            ),
+            (true, Some(_), None) => bail!("the store has another {file}: choose an empty bucket or prefix"),
+            (true, None, _) => {
+                StoredState::Newer.write(path)?;
+                known.needs_copy = true;
+                Position { head: Head { number: 0, digest: String::new() }, wal: None, is_copied: false }
+            }
+            (true, Some(number), Some(note)) => {
+                let segment = log.segment(number)?;
+                if note == StoredState::Newer {
+                    known.needs_copy = true;
+                    let head = Head { number, digest: digest(&segment) };
+                    Position { head, wal: None, is_copied: false }
+                } else {
+                    match Position::prove(path, number, &segment, &note)? {
+                        Some(position) => position,
+                        None => {
+                            self.set_aside(file, path)?;
+                            self.rebuild(&log, path)?
+                        }
+                    }
+                }
+            }
+        };
+        known.segments = u64::try_from(segments.len()).unwrap_or(0);
+        known.segment_bytes = segments.values().sum();
+        known.snapshot_bytes = log.snapshots().last().map_or(0, |snapshot| snapshot.bytes);
+        known.position = Some(position);
+        Ok(())
+    }
+
+    fn is_trashed(&self, file: &str) -> bool {
+        file.parse().is_ok_and(|id| lifecycle::trash_path(&self.options.data_dir, id).exists())
+    }
+
+    fn rebuild(&self, log: &FileLog<'_>, path: &Path) -> anyhow::Result<Position> {
+        let rebuilt = log.rebuild(path, None)?.context("the store has nothing of this file")?;
+        let Rebuilt { head, at, .. } = rebuilt;
+        tracing::info!(path = %path.display(), segment = head.number, %at, "built from the store");
+        let position = Position { head, wal: None, is_copied: true };
+        position.note(path)?.write(path)?;
+        Ok(position)
+    }
+
+    /// Keeps a file that does not continue the log, for people to look at.
+    fn set_aside(&self, file: &str, path: &Path) -> anyhow::Result<()> {
+        let name = format!("{file}-{}.sqlite", (self.clock)().seconds());
+        let to = self.options.data_dir.join("set-aside").join(name);
+        lifecycle::move_file(path, &to)?;
+        tracing::warn!(
+            path = %path.display(), kept = %to.display(),
+            "the file does not continue its log in the store; it is built from the store again"
+        );
+        Ok(())
+    }
+
+    /// Stores all commits of a file. `wait` is asked before each repeated request; false gives up.
+    fn append_all(
+        &self,
+        file: &str,
+        path: &Path,
+        known: &mut FileState,
+        wait: &mut dyn FnMut() -> bool,
+    ) -> anyhow::Result<Option<DueSnapshot>> {
+        let Some(position) = known.position.clone() else { return Ok(None) };
+        self.keys.store(&self.store, &self.options.data_dir)?;
+        let is_due = !known.is_snapshot_running
+            && (known.segments >= self.options.snapshot_after
+                || known.segment_bytes > FEW_BYTES.max(known.snapshot_bytes / 2));
+        // The moment must come before the segment, so that the segment ends exactly there.
+        let moment = if is_due { Some(Moment::fix(path)?) } else { None };
+        let end = moment.as_ref().map(|moment| moment.end);
+        let unstored = match end {
+            _ if known.needs_copy => Unstored::Everything,
+            Some(None) => Unstored::Nothing,
+            end => position.unstored(path, end.flatten().as_ref())?,
+        };
+        match unstored {
+            Unstored::Nothing => {}
+            Unstored::Everything => {
+                self.append_copy(file, path, known, wait)?;
+                return Ok(None);
+            }
+            Unstored::Pages(committed) => self.append_pages(file, known, &committed, wait)?,
+        }
+        let (Some(moment), Some(position)) = (moment, &known.position) else { return Ok(None) };
+        // Otherwise commits came in between, and the next segment tries again.
+        if position.wal != moment.end {
+            return Ok(None);
+        }
+        known.is_snapshot_running = true;
+        Ok(Some(DueSnapshot { moment, head: position.head.clone() }))
+    }
+
+    fn append_pages(
+        &self,
+        file: &str,
+        known: &mut FileState,
+        committed: &CommittedPages,
+        wait: &mut dyn FnMut() -> bool,
+    ) -> anyhow::Result<()> {
+        let content = SegmentContent::Pages {
+            page_size: committed.page_size,
+            pages: u32::try_from(committed.pages.len())?,
+            pages_in_file: committed.pages_in_file,
+            wal: committed.end,
+        };
+        self.append(file, known, content, Some(committed), wait)
+    }
+
+    /// Stores a copy of the whole file, and a segment that names it.
+    fn append_copy(
+        &self,
+        file: &str,
+        path: &Path,
+        known: &mut FileState,
+        wait: &mut dyn FnMut() -> bool,
+    ) -> anyhow::Result<()> {
+        let moment = Moment::fix(path)?;
+        let wal = moment.end;
+        let number = known.position.as_ref().map_or(1, |position| position.head.number + 1);
+        let (key, bytes) = self.store_snapshot(file, number, None, moment)?;
+        self.append(file, known, SegmentContent::Snapshot { key, wal }, None, wait)?;
+        if let Some(position) = &known.position {
+            position.note(path)?.write(path)?;
+        }
+        (known.segments, known.segment_bytes, known.snapshot_bytes, known.needs_copy) = (0, 0, bytes, false);
+        Ok(())
+    }
+
+    /// Creates the next segment of a file. An unknown outcome is looked into and repeated.
+    fn append(
+        &self,
+        file: &str,
+        known: &mut FileState,
+        content: SegmentContent,
+        committed: Option<&CommittedPages>,
+        wait: &mut dyn FnMut() -> bool,
+    ) -> anyhow::Result<()> {
+        let position = known.position.as_mut().context("the file has no position in its log")?;
+        let header = SegmentHeader {
+            node: self.options.node.clone(),
+            nonce: self.nonce.clone(),
+            previous: position.head.digest.clone(),
+            at: (self.clock)(),
+            content,
+        };
+        let segment = write_segment(&header, committed)?;
+        let number = position.head.number + 1;
+        self.create(&segment_key(file, number), &segment, wait)?;
+        let wal = header.wal();
+        *position = Position { head: Head { number, digest: digest(&segment) }, wal, is_copied: wal.is_none() };
+        known.segments += 1;
+        known.segment_bytes += segment.len() as u64;
+        Ok(())
+    }
+
+    fn create(&self, key: &str, segment: &[u8], wait: &mut dyn FnMut() -> bool) -> anyhow::Result<()> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.store.create(key, segment) {
+                Ok(_) => break,
+                Err(StoreError::Precondition) => match self.store.get(key) {
+                    Ok(Some(stored)) if stored.body == segment => break,
+                    Ok(Some(_)) => return Err(Overtaken(key.to_owned()).into()),
+                    Ok(None) => anyhow::anyhow!("{key} was deleted"),
+                    Err(error) => error.into(),
+                },
+                Err(error) => error.into(),
+            };
+            self.report(&error);
+            if !wait() || self.pause(pause) {
+                return Err(error);
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.recover();
+        Ok(())
+    }
+
+    fn write_due_snapshot(&self, file: &str, state: &Mutex<FileState>, due: Option<DueSnapshot>) {
+        let Some(DueSnapshot { moment, head }) = due else { return };
+        let written = self.store_snapshot(file, head.number, Some(head.digest), moment);
+        let mut known = state.lock();
+        known.is_snapshot_running = false;
+        match written {
+            Ok((_, bytes)) => {
+                (known.segments, known.segment_bytes, known.snapshot_bytes) = (0, 0, bytes);
+                drop(known);
+                if let Err(error) = self.prune(file) {
+                    tracing::warn!(file, error = format!("{error:#}"), "old segments were not deleted");
+                }
+            }
+            Err(error) => tracing::warn!(file, error = format!("{error:#}"), "a snapshot was not written"),
+        }
+    }
+
+    /// Stores a copy of a file at a moment. Returns its key, and the size of the object.
+    fn store_snapshot(
+        &self,
+        file: &str,
+        number: u64,
+        segment: Option<String>,
+        moment: Moment,
+    ) -> anyhow::Result<(String, u64)> {
+        let folder = InstanceTempDir::new(&self.options.data_dir)?;
+        let (copy, packed) = (folder.file("copy.sqlite"), folder.file("copy.zst"));
+        moment.copy(&copy)?;
+        let at = (self.clock)();
+        let header = SnapshotHeader { segment, at, bytes: fs::metadata(&copy)?.len() };
+        write_snapshot(&header, &copy, &packed)?;
+        let key = snapshot_key(file, number, at);
+        self.store.create_from_file(&key, &packed).with_context(|| format!("cannot store {key}"))?;
+        Ok((key, fs::metadata(&packed)?.len()))
+    }
+
+    /// Deletes what no kept state needs: the snapshots before the last one that is old enough, and the segments before
+    /// it.
+    fn prune(&self, file: &str) -> anyhow::Result<()> {
+        let log = FileLog::of(&self.store, file)?;
+        let oldest = (self.clock)().plus(-self.options.keep);
+        let Some(base) = log.snapshots().iter().rfind(|snapshot| snapshot.at <= oldest) else { return Ok(()) };
+        for snapshot in log.snapshots().iter().filter(|snapshot| snapshot.segment < base.segment) {
+            self.store.delete(&snapshot.key)?;
+        }
+        for number in log.segments(0)?.into_keys().filter(|number| *number < base.segment) {
+            self.store.delete(&segment_key(file, number))?;
+        }
+        Ok(())
+    }
+}
+
+/// Another server has created the next segment.
+#[derive(Debug, thiserror::Error)]
+#[error("another server writes to the same store: it has created {0}")]
+struct Overtaken(String);
+
+impl CommitLog for StoreLog {
+    fn prepare(self: Arc<Self>, path: &Path, then: Box<dyn FnOnce(Result<(), Fault>) + Send>) {
+        let (log, path) = (Arc::clone(&self), path.to_owned());
+        self.threads.run(move || {
+            let updated = log.update(&path, Instant::now() + log.options.patience);
+            if let Err(error) = &updated {
+                log.report(error);
+            }
+            then(updated.map_err(|error| match error.downcast_ref::<StoreError>() {
+                // The store may respond again soon.
+                Some(_) => Fault::Uncommitted(format!("{error:#}")),
+                None => Fault::unopened(&error),
+            }));
+        });
+    }
+
+    fn store(self: Arc<Self>, path: &Path, mut commit: PendingCommit) {
+        if self.options.acknowledge == Acknowledge::Local {
+            // Noted before the response, so that a server that stops stores it.
+            self.store_soon(path);
+            commit.answer();
+            // Before the WAL is copied into the file, all of it must be stored. If the store does not respond, the WAL
+            // grows.
+            if !commit.is_log_long() || self.trouble().is_some() {
+                return;
+            }
+        }
+        let (log, path) = (Arc::clone(&self), path.to_owned());
+        self.threads.run(move || log.store_commit(&path, commit));
+    }
+
+    fn checkpoint(&self, path: &Path, db: &Connection, to_end: bool) -> anyhow::Result<()> {
+        let state = self.state(&name_of(path));
+        // A thread that waits for the store holds the lock. Then the WAL is not stored yet.
+        let Some(mut known) = state.try_lock() else { return Ok(()) };
+        let known = &mut *known;
+        let Some(position) = known.position.as_mut().filter(|_| !known.needs_copy) else { return Ok(()) };
+        if !matches!(position.unstored(path, None)?, Unstored::Nothing) {
+            return Ok(());
+        }
+        let version = data_version(db)?;
+        let (pages, copied) = storage::copy_wal(db)?;
+        if pages != copied {
+            return Ok(());
+        }
+        // A command may have written meanwhile, and its commit may be copied before it is stored.
+        if i64::from(position.wal.map_or(0, |wal| wal.frames)) == pages {
+            position.is_copied = true;
+            position.note(path)?.write(path)?;
+            if !to_end {
+                return Ok(());
+            }
+            storage::truncate_wal(db)?;
+            position.wal = None;
+        }
+        if data_version(db)? != version {
+            known.needs_copy = true;
+            StoredState::Newer.write(path)?;
+        }
+        Ok(())
+    }
+}
+
+impl StoreLog {
+    fn store_commit(&self, path: &Path, mut commit: PendingCommit) {
+        let file = name_of(path);
+        let state = self.state(&file);
+        let mut known = state.lock();
+        let late = Instant::now() + self.options.patience;
+        let is_local = self.options.acknowledge == Acknowledge::Local;
+        let due = loop {
+            let mut wait = || {
+                if Instant::now() > late {
+                    commit.is_late();
+                    return !is_local;
+                }
+                true
+            };
+            match self.append_all(&file, path, &mut known, &mut wait) {
+                Ok(due) => break due,
+                Err(error) if error.is::<Overtaken>() => {
+                    tracing::error!(%error, "this server stores nothing more of this file; stop one of the two servers");
+                    commit.refuse("another server writes to the same store");
+                    return self.refused.lock().push(commit);
+                }
+                Err(error) => {
+                    self.report(&error);
+                    if is_local {
+                        self.store_soon(path);
+                        break None;
+                    }
+                    if self.pause(FIRST_PAUSE) {
+                        // The server stops. The commit is stored at its next start.
+                        return commit.is_late();
+                    }
+                    if Instant::now() > late {
+                        commit.is_late();
+                    }
+                }
+            }
+        };
+        drop(known);
+        commit.answer();
+        drop(commit);
+        self.write_due_snapshot(&file, &state, due);
+    }
+}
+
+fn data_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("PRAGMA data_version", [], |row| row.get(0))
+}
+
+/// The name of a file in the store.
+fn name_of(path: &Path) -> String {
+    path.file_stem().map_or_else(|| CENTRAL.into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The path of a file with a name in the store.
+pub fn path_of(data: &Path, name: &str) -> Option<PathBuf> {
+    if name == CENTRAL {
+        return Some(data.join("central.sqlite"));
+    }
+    name.parse().ok().map(|id| lifecycle::live_path(data, id))
+}

@@ -1,0 +1,348 @@
+//! Tests of the log with a store that fails, a process that is killed, and a disk that is lost.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::api::Error;
+use crate::config::Acknowledge;
+use crate::object_store::StoreSettings;
+use crate::object_store::s3_stub::{Fault, S3Stub};
+use crate::storage::{File, FileKind, Limits, Storage, StoredState};
+use crate::tenancy::lifecycle;
+
+const NOW: fn() -> Timestamp = || Timestamp::from_seconds(1_800_000_000);
+
+/// A workspace whose file is kept in a store.
+struct Kept {
+    folder: TempDir,
+    stub: S3Stub,
+    acknowledge: Acknowledge,
+    snapshot_after: u64,
+    id: Uuid,
+    running: Option<(Arc<StoreLog>, Arc<File>)>,
+    /// The names that were answered, and those whose outcome is unknown.
+    answered: BTreeSet<String>,
+    unknown: BTreeSet<String>,
+}
+
+impl Kept {
+    fn new(acknowledge: Acknowledge, snapshot_after: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (stub, id) = (S3Stub::start(), Uuid::now_v7());
+        let mut kept = Self {
+            folder,
+            stub,
+            acknowledge,
+            snapshot_after,
+            id,
+            running: None,
+            answered: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+        };
+        fs::create_dir_all(kept.data().join("keys")).unwrap();
+        fs::create_dir_all(kept.path().parent().unwrap()).unwrap();
+        storage::create(&kept.path(), FileKind::Workspace).unwrap();
+        kept.start();
+        kept
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn path(&self) -> PathBuf {
+        lifecycle::live_path(&self.data(), self.id)
+    }
+
+    fn store(&self) -> Arc<ObjectStore> {
+        let (key_file, secret_file) = self.stub.key_files(self.folder.path());
+        let url = self.stub.url().parse().unwrap();
+        let settings = StoreSettings { url, region: "us-east-1".into(), key_file, secret_file };
+        Arc::new(ObjectStore::open(&settings).unwrap())
+    }
+
+    fn start(&mut self) {
+        let options = LogOptions {
+            data_dir: self.data(),
+            node: "tested".into(),
+            acknowledge: self.acknowledge,
+            patience: Duration::from_millis(300),
+            keep: 7 * 86_400,
+            snapshot_after: self.snapshot_after,
+        };
+        let supervisor = Arc::<Supervisor>::default();
+        let log = StoreLog::start(self.store(), options, &supervisor, NOW).unwrap();
+        let limits = Limits { read_turns: 2, longest_lane: 100, statement: Duration::from_secs(20) };
+        let storage = Storage::start(2, limits, &supervisor, Some(Arc::clone(&log) as _)).unwrap();
+        self.running = Some((log, File::in_service(&storage, self.path(), FileKind::Workspace)));
+    }
+
+    fn file(&self) -> &Arc<File> {
+        &self.running.as_ref().unwrap().1
+    }
+
+    /// Ends the process without a step of its own: nothing more is stored or copied.
+    fn kill(&mut self) {
+        let (log, file) = self.running.take().unwrap();
+        let closed = file.closed();
+        drop(file);
+        self.stub.fault(Fault::CutOff);
+        log.stop(Duration::ZERO);
+        let _ = closed.recv();
+        // Nothing of the old process writes to the store any more.
+        let running = Arc::downgrade(&log);
+        drop(log);
+        while running.strong_count() > 0 {
+            std::thread::yield_now();
+        }
+        self.stub.heal();
+    }
+
+    fn write(&mut self, name: &str, bytes: usize) {
+        let value = "x".repeat(bytes);
+        let inserted = name.to_owned();
+        let written = self.file().write(move |db| {
+            db.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", (&inserted, &value))?;
+            Ok::<_, Error>(())
+        });
+        match written {
+            Ok(()) => self.answered.insert(name.to_owned()),
+            Err(Error::OutcomeUnknown) => self.unknown.insert(name.to_owned()),
+            Err(error) => panic!("{name}: {error}"),
+        };
+    }
+
+    fn names(&self) -> BTreeSet<String> {
+        self.file().read(|db| Ok::<_, Error>(names(db)?)).unwrap()
+    }
+
+    /// The names in a file that is built from the store alone.
+    fn names_in_store(&self) -> BTreeSet<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("built.sqlite");
+        let (store, id) = (self.store(), self.id.to_string());
+        FileLog::of(&store, &id).unwrap().rebuild(&path, None).unwrap().unwrap();
+        let db = storage::open_reader(&path).unwrap();
+        assert_eq!(storage::integrity_problems(&db).unwrap(), Vec::<String>::new());
+        names(&db).unwrap()
+    }
+
+    #[track_caller]
+    fn check(&self, names: &BTreeSet<String>) {
+        let lost: Vec<_> = self.answered.difference(names).collect();
+        assert!(lost.is_empty(), "answered and lost: {lost:?}");
+        let invented: Vec<_> = names.iter().filter(|name| !self.answered.contains(*name)).collect();
+        assert!(invented.iter().all(|name| self.unknown.contains(*name)), "never written: {invented:?}");
+    }
+}
+
+fn names(db: &rusqlite::Connection) -> rusqlite::Result<BTreeSet<String>> {
+    let mut rows = db.prepare("SELECT name FROM settings WHERE name LIKE 'test-%'")?;
+    rows.query_map([], |row| row.get(0))?.collect()
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write,
+    /// More pages than the WAL may have.
+    WriteMuch,
+    Fail(Fault),
+    Checkpoint,
+    Kill,
+    LoseDisk,
+    /// A command writes, with or without a running server.
+    Command,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => Just(Step::Write),
+        1 => Just(Step::WriteMuch),
+        1 => (1_usize..4).prop_map(|many| Step::Fail(Fault::Unanswered(many))),
+        1 => (1_usize..4).prop_map(|many| Step::Fail(Fault::Answer(503, many))),
+        1 => (1_usize..4).prop_map(|many| Step::Fail(Fault::Answer(409, many))),
+        2 => Just(Step::Checkpoint),
+        2 => Just(Step::Kill),
+        1 => Just(Step::LoseDisk),
+        1 => Just(Step::Command),
+    ]
+}
+
+fn run(kept: &mut Kept, steps: Vec<Step>) {
+    for (n, step) in steps.into_iter().enumerate() {
+        let name = format!("test-{n}");
+        match step {
+            Step::Write => kept.write(&name, 100),
+            Step::WriteMuch => kept.write(&name, 5_000_000),
+            Step::Fail(fault) => kept.stub.fault(fault),
+            Step::Checkpoint => kept.file().checkpoint().unwrap(),
+            Step::Kill => {
+                kept.kill();
+                kept.start();
+                kept.check(&kept.names());
+            }
+            Step::LoseDisk => {
+                kept.stub.heal();
+                // Acknowledged by the disk alone: the store follows.
+                if kept.acknowledge == Acknowledge::Local {
+                    kept.running.as_ref().unwrap().0.stop(Duration::from_secs(20));
+                }
+                kept.kill();
+                fs::remove_dir_all(kept.data().join("workspaces")).unwrap();
+                kept.start();
+                kept.check(&kept.names());
+            }
+            Step::Command => {
+                let db = storage::open_writer(&kept.path()).unwrap();
+                if storage::is_stored(&kept.path()) {
+                    db.execute("INSERT INTO settings (name, value) VALUES (?1, 'command')", [&name]).unwrap();
+                    // Stored with the next write at the latest.
+                    kept.unknown.insert(name);
+                }
+            }
+        }
+        if kept.acknowledge == Acknowledge::Stored {
+            kept.stub.heal();
+            kept.check(&kept.names_in_store());
+        }
+    }
+    kept.stub.heal();
+    kept.write("test-last", 100);
+    kept.running.as_ref().unwrap().0.stop(Duration::from_secs(20));
+    assert_eq!(kept.names_in_store(), kept.names());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_answered_write_is_ever_lost(
+        steps in prop::collection::vec(step(), 1..25),
+        snapshot_after in 1_u64..6,
+    ) {
+        let mut kept = Kept::new(Acknowledge::Stored, snapshot_after);
+        kept.write("test-first", 100);
+        run(&mut kept, steps);
+    }
+
+    #[test]
+    fn a_killed_server_loses_nothing_that_its_disk_has(
+        steps in prop::collection::vec(step(), 1..25),
+        snapshot_after in 1_u64..6,
+    ) {
+        let mut kept = Kept::new(Acknowledge::Local, snapshot_after);
+        kept.write("test-first", 100);
+        run(&mut kept, steps);
+    }
+}
+
+#[test]
+fn a_client_that_cannot_wait_any_longer_gets_an_unknown_outcome() {
+    let mut kept = Kept::new(Acknowledge::Stored, 500);
+    kept.write("test-first", 100);
+    kept.stub.fault(Fault::CutOff);
+    kept.write("test-unknown", 100);
+    assert!(kept.unknown.contains("test-unknown"));
+    let read = kept.file().read(|db| Ok::<_, Error>(names(db)?));
+    assert!(matches!(read, Err(Error::Overloaded)), "a read never shows a commit that is not stored");
+    kept.stub.heal();
+    kept.write("test-next", 100);
+    assert_eq!(kept.names(), ["test-first", "test-next", "test-unknown"].map(String::from).into());
+    assert_eq!(kept.names_in_store(), kept.names());
+}
+
+#[test]
+fn a_server_that_another_has_overtaken_answers_no_write_and_no_read() {
+    let mut kept = Kept::new(Acknowledge::Stored, 500);
+    kept.write("test-first", 100);
+    let segments = kept.stub.objects().into_iter().filter(|key| key.contains("/seg/")).count();
+    let next = rebuild::segment_key(&kept.id.to_string(), segments as u64 + 1);
+    kept.store().create(&next, b"of another server").unwrap();
+    let written = kept.file().write(|db| {
+        db.execute("INSERT INTO settings (name, value) VALUES ('test-second', '')", [])?;
+        Ok::<_, Error>(())
+    });
+    assert!(matches!(written, Err(Error::Overloaded)));
+    assert!(matches!(kept.file().read(|db| Ok::<_, Error>(names(db)?)), Err(Error::Overloaded)));
+}
+
+#[test]
+fn a_lost_or_damaged_object_is_named_and_nothing_is_built_from_the_rest() {
+    let mut kept = Kept::new(Acknowledge::Stored, 500);
+    for n in 0..5 {
+        kept.write(&format!("test-{n}"), 100);
+    }
+    let (id, path) = (kept.id.to_string(), kept.folder.path().join("built.sqlite"));
+    let rebuild = || {
+        let built = FileLog::of(&kept.store(), &id).unwrap().rebuild(&path, None);
+        assert!(built.is_ok() || !path.exists());
+        built.map(|_| ()).map_err(|error| format!("{error:#}"))
+    };
+    kept.stub.damage(&rebuild::segment_key(&id, 4));
+    assert!(rebuild().unwrap_err().contains("segment 4"));
+    kept.stub.remove(&rebuild::segment_key(&id, 3));
+    assert!(rebuild().unwrap_err().contains("segment 3"));
+}
+
+#[test]
+fn a_file_from_an_older_disk_is_set_aside_and_built_again() {
+    let mut kept = Kept::new(Acknowledge::Stored, 500);
+    kept.write("test-first", 100);
+    kept.kill();
+    let old = tempfile::tempdir().unwrap();
+    let copy = |from: PathBuf, to: PathBuf| {
+        for suffix in ["", "-wal", ".stored"] {
+            fs::copy(storage::companion_path(&from, suffix), storage::companion_path(&to, suffix)).unwrap();
+        }
+    };
+    copy(kept.path(), old.path().join("old.sqlite"));
+    kept.start();
+    kept.write("test-second", 100);
+    kept.kill();
+    copy(old.path().join("old.sqlite"), kept.path());
+    kept.start();
+    assert_eq!(kept.names(), kept.answered);
+    assert_eq!(
+        fs::read_dir(kept.data().join("set-aside"))
+            .unwrap()
+            .filter_map(|entry| {
+                entry.unwrap().file_name().into_string().ok().filter(|name| name.ends_with(".sqlite"))
+            })
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_file_that_was_put_in_place_replaces_what_the_store_has() {
+    let mut kept = Kept::new(Acknowledge::Stored, 500);
+    kept.write("test-old", 100);
+    kept.kill();
+    lifecycle::delete_file(&kept.path()).unwrap();
+    storage::create(&kept.path(), FileKind::Workspace).unwrap();
+    StoredState::Newer.write(&kept.path()).unwrap();
+    kept.answered.clear();
+    kept.start();
+    kept.write("test-new", 100);
+    assert_eq!(kept.names_in_store(), ["test-new".to_owned()].into());
+}
+
+#[test]
+fn an_idle_file_sends_no_request() {
+    let mut kept = Kept::new(Acknowledge::Stored, 500);
+    kept.write("test-first", 100);
+    let before = kept.stub.requests();
+    kept.file().checkpoint().unwrap();
+    for _ in 0..10 {
+        kept.names();
+    }
+    assert_eq!(kept.stub.requests(), before);
+}
