@@ -21,8 +21,11 @@ pub fn run(config: Config, source: ConfigSource, now: Timestamp) -> anyhow::Resu
 }
 
 fn report_restored(restored: &Restored) {
-    let Restored { file, done, of, .. } = restored;
-    tracing::info!(file, "restored {done} of {of} files");
+    let Restored { file, done, of, problem, .. } = restored;
+    match problem {
+        None => tracing::info!(file, "restored {done} of {of} files"),
+        Some(problem) => tracing::error!(file, problem, "not restored; the other files are served"),
+    }
 }
 
 /// Prints the line that signals that the server is ready.

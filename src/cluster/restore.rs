@@ -24,6 +24,8 @@ pub struct Restored {
     pub of: usize,
     /// The time of its last commit. `None` if the store had nothing of it at that time.
     pub at: Option<Timestamp>,
+    /// Why a workspace could not be restored. The others are.
+    pub problem: Option<String>,
 }
 
 /// Restores keys, workspaces and the central file into a data directory without a central file. The central file comes
@@ -49,19 +51,37 @@ pub fn restore(
     for (n, (id, is_trashed)) in workspaces.into_iter().enumerate() {
         let path = if is_trashed { lifecycle::trash_path(data, id) } else { lifecycle::live_path(data, id) };
         let (file, done) = (id.to_string(), n + 1);
-        let rebuilt = if path.exists() { None } else { FileLog::of(store, &file)?.rebuild(&path, until)? };
-        if let (Some(rebuilt), None) = (&rebuilt, until) {
-            note(&path, rebuilt)?;
-        }
-        progress(&Restored { file, done, of, at: rebuilt.map(|rebuilt| rebuilt.at) });
+        let rebuilt = restore_file(store, &file, &path, until);
+        let (at, problem) = match rebuilt {
+            Ok(rebuilt) => (rebuilt.map(|rebuilt| rebuilt.at), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        progress(&Restored { file, done, of, at, problem });
     }
     let path = data.join("central.sqlite");
     lifecycle::move_file(&unfinished, &path)?;
     if until.is_none() {
         note(&path, &central)?;
     }
-    progress(&Restored { file: CENTRAL.into(), done: of, of, at: Some(central.at) });
+    progress(&Restored { file: CENTRAL.into(), done: of, of, at: Some(central.at), problem: None });
     Ok(())
+}
+
+fn restore_file(
+    store: &ObjectStore,
+    file: &str,
+    path: &Path,
+    until: Option<Timestamp>,
+) -> anyhow::Result<Option<Rebuilt>> {
+    // Restored before, by a process that was interrupted.
+    if storage::is_stored(path) {
+        return Ok(None);
+    }
+    let rebuilt = FileLog::of(store, file)?.rebuild(path, until)?;
+    if let (Some(rebuilt), None) = (&rebuilt, until) {
+        note(path, rebuilt)?;
+    }
+    Ok(rebuilt)
 }
 
 fn note(path: &Path, rebuilt: &Rebuilt) -> anyhow::Result<()> {

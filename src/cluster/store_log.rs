@@ -32,13 +32,16 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// The first and the longest pause before a request to the store is repeated.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The number of segments after which a snapshot is written.
 pub const SNAPSHOT_AFTER: u64 = 500;
 
 /// A snapshot is also written once the segments are larger than half of the last one, unless they have fewer bytes.
 const FEW_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Commits with more bytes are stored as a copy of the file.
+const LARGEST_SEGMENT: usize = 64 * 1024 * 1024;
 
 /// The name of the central file in the store.
 pub const CENTRAL: &str = "central";
@@ -182,9 +185,15 @@ impl StoreLog {
     }
 
     fn store_now(&self, path: &Path) {
-        if let Err(error) = self.update(path, Instant::now() + LONGEST_PAUSE) {
-            self.report(&error);
-            self.store_soon(path);
+        match self.update(path, Instant::now() + LONGEST_PAUSE) {
+            Ok(()) => {}
+            Err(error) if error.is::<StoreError>() => {
+                self.report(&error);
+                self.store_soon(path);
+            }
+            Err(error) => {
+                tracing::error!(path = %path.display(), error = format!("{error:#}"), "a file is no longer stored");
+            }
         }
         self.waiting.lock().running.remove(path);
     }
@@ -329,11 +338,13 @@ impl StoreLog {
         };
         match unstored {
             Unstored::Nothing => {}
-            Unstored::Everything => {
+            Unstored::Pages(committed) if committed.bytes() <= LARGEST_SEGMENT => {
+                self.append_pages(file, known, &committed, wait)?;
+            }
+            Unstored::Pages(_) | Unstored::Everything => {
                 self.append_copy(file, path, known, wait)?;
                 return Ok(None);
             }
-            Unstored::Pages(committed) => self.append_pages(file, known, &committed, wait)?,
         }
         let (Some(moment), Some(position)) = (moment, &known.position) else { return Ok(None) };
         // Otherwise commits came in between, and the next segment tries again.
@@ -492,13 +503,13 @@ impl CommitLog for StoreLog {
         let (log, path) = (Arc::clone(&self), path.to_owned());
         self.threads.run(move || {
             let updated = log.update(&path, Instant::now() + log.options.patience);
-            if let Err(error) = &updated {
-                log.report(error);
-            }
-            then(updated.map_err(|error| match error.downcast_ref::<StoreError>() {
-                // The store may respond again soon.
-                Some(_) => Fault::Uncommitted(format!("{error:#}")),
-                None => Fault::unopened(&error),
+            then(updated.map_err(|error| {
+                if error.is::<StoreError>() {
+                    log.report(&error);
+                    // The store may respond again soon.
+                    return Fault::Uncommitted(format!("{error:#}"));
+                }
+                Fault::unopened(&error)
             }));
         });
     }
@@ -534,8 +545,9 @@ impl CommitLog for StoreLog {
         }
         // A command may have written meanwhile, and its commit may be copied before it is stored.
         if i64::from(position.wal.map_or(0, |wal| wal.frames)) == pages {
-            position.is_copied = true;
-            position.note(path)?.write(path)?;
+            let copied = Position { is_copied: true, ..position.clone() };
+            copied.note(path)?.write(path)?;
+            *position = copied;
             if !to_end {
                 return Ok(());
             }
@@ -560,7 +572,7 @@ impl StoreLog {
         let due = loop {
             let mut wait = || {
                 if Instant::now() > late {
-                    commit.is_late();
+                    commit.give_up();
                     return !is_local;
                 }
                 true
@@ -580,10 +592,10 @@ impl StoreLog {
                     }
                     if self.pause(FIRST_PAUSE) {
                         // The server stops. The commit is stored at its next start.
-                        return commit.is_late();
+                        return commit.give_up();
                     }
                     if Instant::now() > late {
-                        commit.is_late();
+                        commit.give_up();
                     }
                 }
             }

@@ -13,11 +13,12 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use crate::api::{Error, Result};
 use crate::central::{account_admin, instance_figures, password_recovery, workspace_lifecycle};
 use crate::instance::Instance;
-use crate::storage::{File, Supervisor};
+use crate::storage::{self, File, Supervisor};
 use crate::tenancy::{journal, kept_uploads};
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants;
@@ -61,6 +62,10 @@ impl Jobs {
         let mut indexer = Indexer::new(Arc::clone(&instance));
         let courier = WebhookSender::start(Arc::clone(&instance), Timestamp::now)?;
         let supervised = Arc::clone(&instance.supervisor);
+        if instance.store_log.is_some() {
+            let for_store = Arc::clone(&instance);
+            instance.executors.background.run(move || store_workspaces(&for_store));
+        }
         let supervisor = || Arc::clone(&supervised);
         Ok(Self {
             maintenance: JobThread::start("jobs", EVERY, supervisor(), move |n| {
@@ -223,6 +228,26 @@ fn maintain_idle(instance: &Instance, now: Timestamp) -> Result<()> {
     let minute = now.seconds() / 60;
     let sleeper = instance.central.active_workspace(minute)?;
     sleeper.map_or(Ok(()), |id| maintain(instance.registry.lease(id).file(), now))
+}
+
+/// Stores the workspaces that the store does not have yet, or that had commits when the server was killed.
+fn store_workspaces(instance: &Instance) {
+    let mut last = Uuid::nil();
+    loop {
+        let next = match instance.central.active_workspace_after(last) {
+            Ok(Some(next)) => next,
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(%error, "workspaces are stored when they are used"),
+        };
+        last = next;
+        let path = instance.registry.path(next);
+        if storage::is_checkpointed(&path) && storage::is_stored(&path) {
+            continue;
+        }
+        if let Err(error) = instance.store_workspace(next) {
+            tracing::warn!(workspace = %next, error = format!("{error:#}"), "a workspace is not stored");
+        }
+    }
 }
 
 /// Deletes expired audit entries, deliveries and OAuth grants of a workspace in short turns, and checkpoints its WAL.

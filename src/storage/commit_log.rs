@@ -68,7 +68,7 @@ impl UnstoredCommits {
     }
 
     /// Rejects the reads that wait, and those that come before the end.
-    fn is_late(&self) {
+    pub fn reject_reads(&self) {
         let mut unstored = self.0.lock();
         unstored.is_late = true;
         let waiting = std::mem::take(&mut unstored.waiting);
@@ -101,15 +101,15 @@ impl PendingCommit {
     }
 
     /// Responds that the outcome is unknown, because the store has not responded in time. The turn goes on.
-    pub fn is_late(&mut self) {
+    pub fn give_up(&mut self) {
         self.fail(&Fault::OutcomeUnknown);
-        self.file.unstored().is_late();
+        self.file.unstored().reject_reads();
     }
 
     /// Responds that the commit will never be stored. The caller keeps this, so that the turn never goes on.
     pub fn refuse(&mut self, why: &str) {
         self.fail(&Fault::Uncommitted(why.to_owned()));
-        self.file.unstored().is_late();
+        self.file.unstored().reject_reads();
     }
 
     fn fail(&mut self, fault: &Fault) {

@@ -105,7 +105,15 @@ impl Storage {
 
     /// Releases a file on a database thread. The last holder closes the file, which may checkpoint its WAL.
     pub fn close(&self, file: Arc<File>) {
-        self.threads.run(move || drop(file));
+        self.threads.run(move || {
+            // SQLite does not checkpoint a file whose commits are kept.
+            if file.kept.is_some()
+                && let Err(error) = file.checkpoint()
+            {
+                tracing::warn!(error = format!("{error:#}"), path = %file.path.display(), "the WAL was not copied");
+            }
+            drop(file);
+        });
     }
 }
 
@@ -309,7 +317,13 @@ impl File {
         }
         let file = Arc::clone(self);
         self.share().run(&self.storage.threads, move || {
-            let again = OnPanic(|| file.send_writer());
+            let again = OnPanic(|| {
+                // A batch that panicked may have a commit that is not stored. No read may show it.
+                if let Some(kept) = &file.kept {
+                    kept.unstored.reject_reads();
+                }
+                file.send_writer();
+            });
             file.serve_writes();
             drop(again);
         });

@@ -36,7 +36,7 @@ pub use migrate::{FileKind, NewerVersion, check_version, create, migrate};
 pub(crate) use record::record;
 pub use record::{Stored, uuid_column};
 pub use share::Share;
-pub use snapshot::{Contents, Moment, companion_path, contents, copy, snapshot};
+pub use snapshot::{Contents, Moment, companion_path, contents, copy, is_checkpointed, snapshot};
 pub use sqlite_connection::{apart, copy_wal, open_reader, open_writer, transaction, truncate_wal};
 pub use storage_metrics::StorageMetrics;
 pub use stored_state::{StoredAt, StoredState, forget_store, is_stored};

@@ -104,6 +104,11 @@ pub fn contents(db: &Connection) -> rusqlite::Result<Contents> {
     Ok(Contents { version, rows: tables.into_iter().map(count).collect::<rusqlite::Result<_>>()? })
 }
 
+/// Whether a file has no WAL, or an empty one.
+pub fn is_checkpointed(path: &Path) -> bool {
+    std::fs::metadata(companion_path(path, "-wal")).map_or(true, |wal| wal.len() == 0)
+}
+
 /// The path of a companion file of SQLite, such as the WAL.
 pub fn companion_path(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);

@@ -38,6 +38,12 @@ pub struct CommittedPages {
     pub end: WalPosition,
 }
 
+impl CommittedPages {
+    pub fn bytes(&self) -> usize {
+        self.pages.len() * self.page_size as usize
+    }
+}
+
 /// A log, opened for reading. Others may append to it meanwhile.
 pub struct Wal {
     file: File,

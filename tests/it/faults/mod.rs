@@ -10,6 +10,7 @@ mod descriptors;
 mod disk_full;
 pub mod disks;
 mod kills;
+mod lost_disk;
 mod lost_keys;
 mod power_loss;
 mod read_only;
