@@ -43,6 +43,8 @@ pub struct Config {
     pub acknowledge: Acknowledge,
     /// The name of this machine in the object store.
     pub node_name: String,
+    /// The time after which another server of the object store takes over.
+    pub lease: Duration,
     /// Seconds for which old states can be restored from the object store.
     pub cluster_keep: i64,
     pub central_domain: String,
@@ -328,6 +330,7 @@ impl Config {
             store: None,
             acknowledge: Acknowledge::Stored,
             node_name: String::new(),
+            lease: Duration::ZERO,
             cluster_keep: 0,
             central_domain: String::new(),
             workspace_by_path: false,

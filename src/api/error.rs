@@ -89,6 +89,8 @@ pub enum Error {
     /// The change is on the server's disk, and the store that keeps it has not responded in time.
     OutcomeUnknown,
     ShuttingDown,
+    /// Another server may have taken over from this one.
+    Standby,
     /// These threads of the server have ended.
     NotReady(Vec<String>),
     /// Not the client's fault. The text goes only to the log.
@@ -217,6 +219,7 @@ impl Error {
             Self::ServerDamaged(_) => (StatusCode::SERVICE_UNAVAILABLE, "server_damaged"),
             Self::OutcomeUnknown => (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+            Self::Standby => (StatusCode::SERVICE_UNAVAILABLE, "standby"),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -278,6 +281,7 @@ impl Error {
                  the request with the same Idempotency-Key."
                     .into()
             }
+            Self::Standby => "This server stands by: another one serves.".into(),
             Self::ShuttingDown => "The server is shutting down. Nothing was changed. Try again shortly.".into(),
             Self::NotReady(threads) => format!("Threads of this server have ended: {}.", threads.join(", ")).into(),
             Self::Internal(_) => "Internal error. The server's log has the details under this request's id.".into(),
@@ -375,6 +379,7 @@ impl Error {
             | Self::Damaged(_)
             | Self::ServerDamaged(_)
             | Self::ShuttingDown
+            | Self::Standby
             | Self::NotReady(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }

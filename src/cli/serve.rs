@@ -1,9 +1,13 @@
 //! `cx-engine serve`
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use super::{demo, output};
-use crate::cluster::{self, Restored};
+use crate::cluster::{self, Attempt, StoreLog};
 use crate::config::Config;
 use crate::instance::{self, Instance};
+use crate::object_store::{ObjectStore, StoreError};
 use crate::server::{self, ConfigSource, Front, Listening};
 use crate::values::Timestamp;
 
@@ -11,7 +15,10 @@ pub fn run(config: Config, source: ConfigSource, now: Timestamp) -> anyhow::Resu
     let _log = server::start_log(&config);
     let front = Front::open(&config)?;
     let lock = instance::lock_data_dir(&config.data_dir)?;
-    let log = cluster::start(&config, Timestamp::now, report_restored)?;
+    let log = match cluster::open_store(&config)? {
+        Some(store) => Some(start_log(&config, store, &front)?),
+        None => None,
+    };
     let instance = Instance::open_to_serve(config, log, now)?;
     if let Some(log) = &instance.store_log {
         cluster::claim(log.store(), instance.record.id)?;
@@ -20,12 +27,30 @@ pub fn run(config: Config, source: ConfigSource, now: Timestamp) -> anyhow::Resu
     server::run(instance, front, lock, source, crate::router()?, announce)
 }
 
-fn report_restored(restored: &Restored) {
-    let Restored { file, done, of, problem, .. } = restored;
-    match problem {
-        None => tracing::info!(file, "restored {done} of {of} files"),
-        Some(problem) => tracing::error!(file, problem, "not restored; the other files are served"),
-    }
+/// Starts the log once this server has the lease. Until then it stands by.
+fn start_log(config: &Config, store: Arc<ObjectStore>, front: &Front) -> anyhow::Result<Arc<StoreLog>> {
+    let lease = match cluster::lease_waiter(config, &store)? {
+        Some(mut waiter) => match waiter.attempt(Instant::now())? {
+            Attempt::Taken(lease) => Some(lease),
+            Attempt::HeldBy(node) => {
+                tracing::info!(node, "another server serves; this one stands by");
+                notify_systemd("standing by\n");
+                let lease = front.stand_by(waiter.interval(), || match waiter.attempt(Instant::now()) {
+                    Ok(Attempt::Taken(lease)) => Ok(Some(lease)),
+                    Ok(Attempt::HeldBy(_)) => Ok(None),
+                    Err(error) if error.is::<StoreError>() => {
+                        tracing::warn!(error = format!("{error:#}"), "the lease was not read");
+                        Ok(None)
+                    }
+                    Err(error) => Err(error),
+                })?;
+                tracing::info!("this server takes over");
+                Some(lease)
+            }
+        },
+        None => None,
+    };
+    cluster::start(config, store, lease, Timestamp::now)
 }
 
 /// Prints the line that signals that the server is ready.

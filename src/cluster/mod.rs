@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! instance                      the id of the instance
+//! lease                         the server that serves
 //! keys/{file}                   the keys that encrypt tokens
 //! files/{id}/seg/{number}       segments; `id` is `central` or the id of a workspace
 //! files/{id}/snap/{number}-{at} snapshots: the file after that segment
@@ -12,6 +13,7 @@
 
 mod command_log;
 mod keys;
+mod lease;
 mod position;
 mod rebuild;
 mod restore;
@@ -27,12 +29,13 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::config::{Acknowledge, Config};
 use crate::object_store::{ObjectStore, StoreError};
 use crate::storage::{self, Supervisor};
 use crate::tenancy::InstanceRecord;
 use crate::values::Timestamp;
 pub use command_log::CommandLog;
+pub use lease::{Attempt, Lease, LeaseWaiter};
 pub use rebuild::FileLog;
 pub use restore::{Restored, restore};
 pub use store_log::{LogOptions, StoreLog};
@@ -45,14 +48,8 @@ struct StoredInstance {
     id: Uuid,
 }
 
-/// Starts the log of a server, if a store is set. An empty data directory is restored from the store first.
-///
-/// The caller holds the lock of the data directory.
-pub fn start(
-    config: &Config,
-    clock: fn() -> Timestamp,
-    mut progress: impl FnMut(&Restored),
-) -> anyhow::Result<Option<Arc<StoreLog>>> {
+/// Opens the store of a server, if one is set, and verifies that it honours conditions and belongs to the instance.
+pub fn open_store(config: &Config) -> anyhow::Result<Option<Arc<ObjectStore>>> {
     let data = &config.data_dir;
     let central = data.join("central.sqlite");
     let Some(settings) = &config.store else {
@@ -63,14 +60,10 @@ pub fn start(
         );
         return Ok(None);
     };
-    let store = Arc::new(ObjectStore::open(settings)?);
+    let store = ObjectStore::open(settings)?;
     store.probe(&config.node_name, &mut |_| {}).context("the store cannot be used; see `cx-engine cluster check`")?;
     match (central.exists(), stored_instance(&store)?) {
-        (false, None) => {}
-        (false, Some(_)) => {
-            tracing::info!("the data directory is empty; restoring it from the store");
-            restore(&store, data, None, &mut progress)?;
-        }
+        (false, _) => {}
         (true, None) => {
             let is_empty = storage::is_stored(&central) || store.list_folders("files/")?.is_empty();
             ensure!(
@@ -88,15 +81,52 @@ pub fn start(
             );
         }
     }
+    Ok(Some(Arc::new(store)))
+}
+
+/// A server that waits for the lease. `None` with `acknowledge = "local"`: what the disk alone has would be lost if
+/// another server took over.
+pub fn lease_waiter(config: &Config, store: &Arc<ObjectStore>) -> anyhow::Result<Option<LeaseWaiter>> {
+    match config.acknowledge {
+        Acknowledge::Local => Ok(None),
+        Acknowledge::Stored => {
+            LeaseWaiter::new(Arc::clone(store), &config.node_name, &config.data_dir, config.lease).map(Some)
+        }
+    }
+}
+
+/// Starts the log of a server. In an empty data directory the central file is restored first; each workspace is
+/// restored when it is used.
+pub fn start(
+    config: &Config,
+    store: Arc<ObjectStore>,
+    lease: Option<Lease>,
+    clock: fn() -> Timestamp,
+) -> anyhow::Result<Arc<StoreLog>> {
+    let data = &config.data_dir;
+    if stored_instance(&store)?.is_some() {
+        // Another server may have created a key.
+        keys::restore(&store, data)?;
+        if !data.join("central.sqlite").exists() {
+            tracing::info!("the data directory is empty; it is restored from the store");
+            restore::restore_central(&store, data)?;
+        }
+    }
+    let supervisor = Arc::<Supervisor>::default();
+    let lease = lease.map(Arc::new);
+    if let Some(lease) = &lease {
+        lease.keep(&supervisor)?;
+    }
     let options = LogOptions {
         data_dir: data.clone(),
         node: config.node_name.clone(),
+        epoch: lease.as_ref().map_or(0, |lease| lease.epoch()),
         acknowledge: config.acknowledge,
         patience: config.turn_timeout,
         keep: config.cluster_keep,
         snapshot_after: store_log::SNAPSHOT_AFTER,
     };
-    Ok(Some(StoreLog::start(store, options, &Arc::<Supervisor>::default(), clock)?))
+    StoreLog::start(store, lease, options, &supervisor, clock)
 }
 
 /// Names the instance in its store.
@@ -137,4 +167,11 @@ pub fn leave(data: &Path) -> anyhow::Result<usize> {
         left += usize::from(storage::forget_store(&path)?);
     }
     Ok(left)
+}
+
+/// A random name of a process or a data directory.
+fn nonce() -> anyhow::Result<String> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

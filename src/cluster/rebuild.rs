@@ -154,7 +154,7 @@ impl<'a> FileLog<'a> {
                 }
                 // A segment that names a snapshot is behind it only if a newer snapshot was not confirmed.
                 ensure!(
-                    matches!(header.content, SegmentContent::Pages { .. }),
+                    !matches!(header.content, SegmentContent::Snapshot { .. }),
                     "segment {number} of {} names a snapshot that is lost",
                     self.file
                 );

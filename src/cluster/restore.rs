@@ -28,10 +28,8 @@ pub struct Restored {
     pub problem: Option<String>,
 }
 
-/// Restores keys, workspaces and the central file into a data directory without a central file. The central file comes
-/// last: without it, no server uses the folder.
-///
-/// With `until`, the files do not continue their logs: a server that uses them needs another store.
+/// Restores keys, workspaces and the central file into a new data directory. The central file comes last: without it, no
+/// server uses the folder. The files do not continue their logs: a server that uses them needs another store.
 pub fn restore(
     store: &ObjectStore,
     data: &Path,
@@ -58,13 +56,16 @@ pub fn restore(
         };
         progress(&Restored { file, done, of, at, problem });
     }
-    let path = data.join("central.sqlite");
-    lifecycle::move_file(&unfinished, &path)?;
-    if until.is_none() {
-        note(&path, &central)?;
-    }
+    lifecycle::move_file(&unfinished, &data.join("central.sqlite"))?;
     progress(&Restored { file: CENTRAL.into(), done: of, of, at: Some(central.at), problem: None });
     Ok(())
+}
+
+/// Restores the central file into a data directory without one.
+pub fn restore_central(store: &ObjectStore, data: &Path) -> anyhow::Result<()> {
+    let path = data.join("central.sqlite");
+    let central = FileLog::of(store, CENTRAL)?.rebuild(&path, None)?.context("the store has no central file")?;
+    note(&path, &central)
 }
 
 fn restore_file(
@@ -73,15 +74,7 @@ fn restore_file(
     path: &Path,
     until: Option<Timestamp>,
 ) -> anyhow::Result<Option<Rebuilt>> {
-    // Restored before, by a process that was interrupted.
-    if storage::is_stored(path) {
-        return Ok(None);
-    }
-    let rebuilt = FileLog::of(store, file)?.rebuild(path, until)?;
-    if let (Some(rebuilt), None) = (&rebuilt, until) {
-        note(path, rebuilt)?;
-    }
-    Ok(rebuilt)
+    FileLog::of(store, file)?.rebuild(path, until)
 }
 
 fn note(path: &Path, rebuilt: &Rebuilt) -> anyhow::Result<()> {

@@ -30,6 +30,8 @@ pub struct SegmentHeader {
     /// The process that wrote it: name of the node, and a random number.
     pub node: String,
     pub nonce: String,
+    /// The epoch of the server's lease. 0 without a lease.
+    pub epoch: u64,
     /// The digest of the segment before. Empty in the first.
     pub previous: String,
     /// When the pages were read from the disk.
@@ -45,6 +47,8 @@ pub enum SegmentContent {
     Pages { page_size: u32, pages: u32, pages_in_file: u32, wal: WalPosition },
     /// The whole file, in the snapshot with this key. The segments before do not matter.
     Snapshot { key: String, wal: Option<WalPosition> },
+    /// Nothing: the next owner of the file was here. A late writer finds its next segment taken.
+    Fence { wal: Option<WalPosition> },
 }
 
 impl SegmentHeader {
@@ -52,7 +56,7 @@ impl SegmentHeader {
     pub fn wal(&self) -> Option<WalPosition> {
         match &self.content {
             SegmentContent::Pages { wal, .. } => Some(*wal),
-            SegmentContent::Snapshot { wal, .. } => *wal,
+            SegmentContent::Snapshot { wal, .. } | SegmentContent::Fence { wal } => *wal,
         }
     }
 }

@@ -10,14 +10,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use super::command_log;
 use super::keys::KeyCopies;
+use super::lease::Lease;
 use super::position::{Head, Position, Unstored};
 use super::rebuild::{FileLog, Rebuilt, segment_key, snapshot_key};
-use super::segment::{SegmentContent, SegmentHeader, SnapshotHeader, digest, write_segment, write_snapshot};
+use super::segment::{
+    SegmentContent, SegmentHeader, SnapshotHeader, digest, read_segment_header, write_segment, write_snapshot,
+};
 use crate::config::Acknowledge;
 use crate::object_store::{ObjectStore, StoreError};
 use crate::storage::{self, CommitLog, CommittedPages, Fault, Moment, PendingCommit, StoredState, Supervisor, Threads};
@@ -52,6 +55,8 @@ pub struct LogOptions {
     pub data_dir: PathBuf,
     /// The name of this server in segments.
     pub node: String,
+    /// The epoch of its lease. 0 without a lease.
+    pub epoch: u64,
     pub acknowledge: Acknowledge,
     /// How long a client waits for the store.
     pub patience: Duration,
@@ -63,6 +68,7 @@ pub struct LogOptions {
 
 pub struct StoreLog {
     store: Arc<ObjectStore>,
+    lease: Option<Arc<Lease>>,
     options: LogOptions,
     /// Tells the segments of this process from those of an earlier one.
     nonce: String,
@@ -108,16 +114,16 @@ struct DueSnapshot {
 impl StoreLog {
     pub fn start(
         store: Arc<ObjectStore>,
+        lease: Option<Arc<Lease>>,
         options: LogOptions,
         supervisor: &Arc<Supervisor>,
         clock: fn() -> Timestamp,
     ) -> anyhow::Result<Arc<Self>> {
-        let mut nonce = [0; 8];
-        getrandom::fill(&mut nonce).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
         let log = Arc::new(Self {
             store,
+            lease,
             options,
-            nonce: nonce.iter().map(|byte| format!("{byte:02x}")).collect(),
+            nonce: super::nonce()?,
             clock,
             supervisor: Arc::clone(supervisor),
             threads: Threads::start("store", THREADS, supervisor)?,
@@ -135,6 +141,11 @@ impl StoreLog {
 
     pub fn store(&self) -> &Arc<ObjectStore> {
         &self.store
+    }
+
+    /// Whether this server may serve: it has the lease, if one is needed.
+    pub fn may_serve(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.is_valid())
     }
 
     /// Supervises the threads of the server.
@@ -162,6 +173,9 @@ impl StoreLog {
         }
         *self.stop.0.lock() = true;
         self.stop.1.notify_all();
+        if let Some(lease) = &self.lease {
+            lease.release();
+        }
     }
 
     /// Stores acknowledged commits in short intervals, and the commits of commands.
@@ -226,6 +240,11 @@ impl StoreLog {
         Arc::clone(self.files.lock().entry(file.to_owned()).or_default())
     }
 
+    /// Fetches a file that is only in the store so far, and stores the commits that only the file has.
+    pub fn bring_up_to_date(&self, path: &Path) -> anyhow::Result<()> {
+        self.update(path, Instant::now() + self.options.patience)
+    }
+
     /// Brings a file and its log in the store to the same state, and writes a snapshot if one is due.
     fn update(&self, path: &Path, last: Instant) -> anyhow::Result<()> {
         let file = name_of(path);
@@ -240,7 +259,7 @@ impl StoreLog {
 
     /// Finds the position of a local file in its log. A file that is not there, or that nothing proves to go on where
     /// the log ends, is built from the log.
-    fn join(&self, file: &str, path: &Path, known: &mut MutexGuard<'_, FileState>) -> anyhow::Result<()> {
+    fn join(&self, file: &str, path: &Path, known: &mut FileState) -> anyhow::Result<()> {
         let note = StoredState::read(path)?;
         if note == Some(StoredState::Newer) && known.position.is_some() {
             known.needs_copy = true;
@@ -287,6 +306,26 @@ impl StoreLog {
         known.segment_bytes = segments.values().sum();
         known.snapshot_bytes = log.snapshots().last().map_or(0, |snapshot| snapshot.bytes);
         known.position = Some(position);
+        if let Some(number) = last
+            && read_segment_header(&log.segment(number)?)?.epoch < self.options.epoch
+        {
+            self.append_fence(file, path, known)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the turn of an earlier owner of the file.
+    fn append_fence(&self, file: &str, path: &Path, known: &mut FileState) -> anyhow::Result<()> {
+        let Some(Position { wal, is_copied, .. }) = known.position.clone() else { return Ok(()) };
+        // An outcome that stays unknown is looked into when the file is used again.
+        if let Err(error) = self.append(file, known, SegmentContent::Fence { wal }, None, &mut || false) {
+            known.position = None;
+            return Err(error);
+        }
+        if let Some(position) = &mut known.position {
+            position.is_copied = is_copied;
+            position.note(path)?.write(path)?;
+        }
         Ok(())
     }
 
@@ -303,10 +342,10 @@ impl StoreLog {
         Ok(position)
     }
 
-    /// Keeps a file that does not continue the log, for people to look at.
+    /// Keeps a file that does not continue the log, for people to look at, until the next one of the same name.
     fn set_aside(&self, file: &str, path: &Path) -> anyhow::Result<()> {
-        let name = format!("{file}-{}.sqlite", (self.clock)().seconds());
-        let to = self.options.data_dir.join("set-aside").join(name);
+        let to = self.options.data_dir.join("set-aside").join(format!("{file}.sqlite"));
+        lifecycle::delete_file(&to)?;
         lifecycle::move_file(path, &to)?;
         tracing::warn!(
             path = %path.display(), kept = %to.display(),
@@ -404,6 +443,7 @@ impl StoreLog {
         let header = SegmentHeader {
             node: self.options.node.clone(),
             nonce: self.nonce.clone(),
+            epoch: self.options.epoch,
             previous: position.head.digest.clone(),
             at: (self.clock)(),
             content,

@@ -26,6 +26,7 @@ struct Kept {
     stub: S3Stub,
     acknowledge: Acknowledge,
     snapshot_after: u64,
+    epoch: u64,
     id: Uuid,
     running: Option<(Arc<StoreLog>, Arc<File>)>,
     /// The names that were answered, and those whose outcome is unknown.
@@ -42,6 +43,7 @@ impl Kept {
             stub,
             acknowledge,
             snapshot_after,
+            epoch: 0,
             id,
             running: None,
             answered: BTreeSet::new(),
@@ -73,13 +75,14 @@ impl Kept {
         let options = LogOptions {
             data_dir: self.data(),
             node: "tested".into(),
+            epoch: self.epoch,
             acknowledge: self.acknowledge,
             patience: Duration::from_millis(300),
             keep: 7 * 86_400,
             snapshot_after: self.snapshot_after,
         };
         let supervisor = Arc::<Supervisor>::default();
-        let log = StoreLog::start(self.store(), options, &supervisor, NOW).unwrap();
+        let log = StoreLog::start(self.store(), None, options, &supervisor, NOW).unwrap();
         let limits = Limits { read_turns: 2, longest_lane: 100, statement: Duration::from_secs(20) };
         let storage = Storage::start(2, limits, &supervisor, Some(Arc::clone(&log) as _)).unwrap();
         self.running = Some((log, File::in_service(&storage, self.path(), FileKind::Workspace)));

@@ -141,6 +141,11 @@ pub const SETTINGS: &[Setting] = &[
     })
     .about("Name of this machine in the object store; empty means the host name")
     .allowed("1 to 63 letters, digits and -"),
+    Setting::limit("lease", "10", SettingKind::Seconds, |config, text| {
+        seconds(text).filter(|lease| (1..=300).contains(&lease.as_secs())).map(|lease| config.lease = lease)
+    })
+    .about("Seconds after which another server of the object store takes over from one that does not respond")
+    .allowed("a number from 1 to 300"),
     Setting::limit("cluster_keep", "604800", SettingKind::Number, |config, text| {
         within(text, 60, 315_360_000).map(|n| config.cluster_keep = n)
     })

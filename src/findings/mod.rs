@@ -242,6 +242,10 @@ fn findings_of(instance: &Arc<Instance>, id: Uuid) -> anyhow::Result<Vec<Finding
 fn check_workspace(instance: &Arc<Instance>, id: Uuid, status: &str) -> anyhow::Result<Vec<Finding>> {
     let (live, trashed) = (instance.registry.path(id), instance.trash_path(id));
     let mut findings = Vec::new();
+    let is_missing = status != "creating" && !live.exists() && !trashed.exists();
+    if is_missing && is_in_store(instance, &live, id, &mut findings) {
+        return Ok(findings);
+    }
     match status {
         // A running server is in the middle of it, or undoes it later.
         "creating" if instance.is_running() => {}
@@ -262,6 +266,19 @@ fn check_workspace(instance: &Arc<Instance>, id: Uuid, status: &str) -> anyhow::
         }
     }
     Ok(findings)
+}
+
+/// Whether a missing file is only in the store so far. A server fetches it.
+fn is_in_store(instance: &Instance, path: &Path, id: Uuid, findings: &mut Vec<Finding>) -> bool {
+    match &instance.store_log {
+        Some(log) => {
+            if let Err(error) = log.bring_up_to_date(path) {
+                findings.push(Finding::new(id, FindingKind::FILE_UNUSABLE, format!("{error:#}")));
+            }
+            !path.exists()
+        }
+        None => storage::is_stored(instance.central.file().path()),
+    }
 }
 
 /// Finds indexes that were built by other rules, after an update or a change of the default country, and are not

@@ -13,10 +13,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use uuid::Uuid;
 
 use crate::api::{Error, Result};
 use crate::central::{account_admin, instance_figures, password_recovery, workspace_lifecycle};
+use crate::cluster::StoreLog;
 use crate::instance::Instance;
 use crate::storage::{self, File, Supervisor};
 use crate::tenancy::{journal, kept_uploads};
@@ -62,9 +62,13 @@ impl Jobs {
         let mut indexer = Indexer::new(Arc::clone(&instance));
         let courier = WebhookSender::start(Arc::clone(&instance), Timestamp::now)?;
         let supervised = Arc::clone(&instance.supervisor);
-        if instance.store_log.is_some() {
+        if let Some(log) = instance.store_log.clone() {
             let for_store = Arc::clone(&instance);
-            instance.executors.background.run(move || store_workspaces(&for_store));
+            instance.executors.background.run(move || {
+                if let Err(error) = store_workspaces(&for_store, &log) {
+                    tracing::warn!(%error, "workspaces are stored when they are used");
+                }
+            });
         }
         let supervisor = || Arc::clone(&supervised);
         Ok(Self {
@@ -230,24 +234,21 @@ fn maintain_idle(instance: &Instance, now: Timestamp) -> Result<()> {
     sleeper.map_or(Ok(()), |id| maintain(instance.registry.lease(id).file(), now))
 }
 
-/// Stores the workspaces that the store does not have yet, or that had commits when the server was killed.
-fn store_workspaces(instance: &Instance) {
-    let mut last = Uuid::nil();
-    loop {
-        let next = match instance.central.active_workspace_after(last) {
-            Ok(Some(next)) => next,
-            Ok(None) => return,
-            Err(error) => return tracing::warn!(%error, "workspaces are stored when they are used"),
-        };
-        last = next;
-        let path = instance.registry.path(next);
-        if storage::is_checkpointed(&path) && storage::is_stored(&path) {
+/// Stores the workspaces that the store does not have yet, or that had commits when the server was killed. Fetches those
+/// that only the store has. A deleted one is then moved to the trash like one whose deletion was interrupted.
+fn store_workspaces(instance: &Instance, log: &StoreLog) -> Result<()> {
+    for (id, status) in instance.central.workspace_statuses()? {
+        let (live, trashed) = (instance.registry.path(id), instance.trash_path(id));
+        let path = if trashed.exists() { trashed } else { live };
+        let is_complete = storage::is_checkpointed(&path) && storage::is_stored(&path);
+        if status == "creating" || is_complete {
             continue;
         }
-        if let Err(error) = instance.store_workspace(next) {
-            tracing::warn!(workspace = %next, error = format!("{error:#}"), "a workspace is not stored");
+        if let Err(error) = log.bring_up_to_date(&path) {
+            tracing::warn!(workspace = %id, error = format!("{error:#}"), "a workspace is not stored");
         }
     }
+    Ok(())
 }
 
 /// Deletes expired audit entries, deliveries and OAuth grants of a workspace in short turns, and checkpoints its WAL.

@@ -328,6 +328,7 @@ fn problem_in_french(error: &Error) -> Cow<'static, str> {
         | Error::Damaged(_)
         | Error::ServerDamaged(_)
         | Error::ShuttingDown
+        | Error::Standby
         | Error::NotReady(_)
         | Error::Internal(_) => "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into(),
     }

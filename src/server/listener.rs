@@ -137,6 +137,11 @@ impl Listener {
 }
 
 impl BoundSockets {
+    /// Another handle of the main socket.
+    pub fn main(&self) -> std::io::Result<std::net::TcpListener> {
+        self.main.try_clone()
+    }
+
     /// Binds the configured addresses, or takes the sockets that systemd opened: the first for `listen`, the second for
     /// `redirect_listen`.
     pub fn open(config: &Config) -> anyhow::Result<Self> {

@@ -20,6 +20,7 @@ mod operations;
 mod reader_fuzz;
 mod response_body;
 mod service;
+mod standby;
 mod strict_http1;
 mod tls;
 
@@ -90,6 +91,23 @@ impl Front {
             signal(SignalKind::hangup())?
         };
         Ok(Self { listeners, tls, runtime, hangup })
+    }
+
+    /// Rejects every request until `ready` returns something, asked in intervals.
+    pub fn stand_by<T>(
+        &self,
+        interval: Duration,
+        mut ready: impl FnMut() -> anyhow::Result<Option<T>>,
+    ) -> anyhow::Result<T> {
+        let rejecting = self.runtime.spawn(standby::reject_all(self.listeners.main()?, self.tls.clone()));
+        tell_systemd(&[NotifyState::Ready, NotifyState::Status("standing by")]);
+        loop {
+            std::thread::sleep(interval);
+            if let Some(ready) = ready()? {
+                rejecting.abort();
+                return Ok(ready);
+            }
+        }
     }
 }
 

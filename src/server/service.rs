@@ -198,6 +198,9 @@ impl Service {
         if *self.stopping.borrow() {
             return Err(Error::ShuttingDown);
         }
+        if self.instance.store_log.as_ref().is_some_and(|log| !log.may_serve()) {
+            return Err(Error::Standby);
+        }
         address::check_head(&head)?;
         let now = Timestamp::now();
         if let Some(admitted) = self.operation(&head, log)? {

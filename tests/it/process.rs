@@ -195,7 +195,7 @@ fn within_patience<T>(process: u32, wait: impl FnOnce() -> T) -> T {
 }
 
 /// Uses the shell's `kill`: the standard library sends only `KILL`.
-fn signal(process: u32, name: &str) {
+pub fn signal(process: u32, name: &str) {
     let sent = Command::new("sh").args(["-c", &format!("kill -{name} {process}")]).status().unwrap();
     assert!(sent.success(), "SIG{name} to {process}");
 }

@@ -13,14 +13,15 @@ use crate::s3_stub::{Fault, S3Stub};
 use crate::test_server::TestServer;
 
 /// A store, and the flags with which a server uses it.
-struct Store {
+pub struct Store {
     stub: S3Stub,
+    /// All but the name of the server.
     flags: Vec<String>,
     _keys: TempDir,
 }
 
 impl Store {
-    fn new(more: &[&str]) -> Self {
+    pub fn new(more: &[&str]) -> Self {
         let (stub, keys) = (S3Stub::start(), tempfile::tempdir().unwrap());
         let (key, secret) = stub.key_files(keys.path());
         let flags = [
@@ -30,19 +31,22 @@ impl Store {
             key.to_str().unwrap(),
             "--store-secret-file",
             secret.to_str().unwrap(),
-            "--node-name",
-            "one",
         ];
         let flags = flags.iter().chain(more).map(|&flag| flag.to_owned()).collect();
         Self { stub, flags, _keys: keys }
     }
 
-    fn server(&self) -> TestServer {
+    pub fn server(&self) -> TestServer {
         TestServer::with(&self.flags())
     }
 
-    fn flags(&self) -> Vec<&str> {
-        self.flags.iter().map(String::as_str).collect()
+    pub fn flags(&self) -> Vec<&str> {
+        self.flags_of("one")
+    }
+
+    /// The flags of a server with a name.
+    pub fn flags_of<'a>(&'a self, node: &'a str) -> Vec<&'a str> {
+        self.flags.iter().map(String::as_str).chain(["--node-name", node]).collect()
     }
 }
 
@@ -131,27 +135,6 @@ fn a_server_without_its_store_or_with_the_store_of_another_is_refused_and_writes
     let of_probes =
         |objects: Vec<String>| objects.into_iter().filter(|key| !key.starts_with("probe/")).collect::<Vec<_>>();
     assert_eq!((of_probes(store.stub.objects()), of_probes(other.stub.objects())), objects);
-}
-
-#[test]
-fn of_two_servers_on_one_store_only_one_answers_writes() {
-    let store = Store::new(&[]);
-    let mut first = store.server();
-    let acme = first.team("acme");
-    first.customer(&acme.inside, "Renault");
-    assert!(first.stop().success());
-    // The same instance on another machine: a copy of the disk, or an empty one.
-    let second = store.server();
-    first.start();
-    assert_eq!(first.customers(&acme.inside), ["Renault"]);
-    second.customer(&acme.inside, "Peugeot");
-    first.keyed_customer(&acme.inside, "Citroen").refused(503, "overloaded");
-    first.get(&acme.inside, "/customers").refused(503, "overloaded");
-    assert_eq!(second.customers(&acme.inside), ["Renault", "Peugeot"]);
-    drop(second);
-    first.kill();
-    first.start();
-    assert_eq!(first.customers(&acme.inside), ["Renault", "Peugeot"], "what was refused has never happened");
 }
 
 #[test]

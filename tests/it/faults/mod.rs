@@ -15,6 +15,7 @@ mod lost_keys;
 mod power_loss;
 mod read_only;
 mod restored_files;
+mod standby;
 pub mod traces;
 mod two_servers;
 mod versions;
