@@ -389,7 +389,7 @@ fn incomplete(backup: &Backup) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
@@ -453,7 +453,7 @@ fn table_of(backup: &Backup) -> String {
     aligned(&["SUBDOMAIN", "STATUS", "OWNER", "ROWS", "SIZE", "ID"], &rows)
 }
 
-fn bar(length: usize) -> anyhow::Result<ProgressBar> {
+pub fn bar(length: usize) -> anyhow::Result<ProgressBar> {
     Ok(ProgressBar::new(length as u64)
         .with_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} files {eta}")?))
 }

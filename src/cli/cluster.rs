@@ -1,13 +1,30 @@
-//! `cx-engine cluster`: the object store that machines share.
+//! `cx-engine cluster`: the object store that keeps the data of an instance.
 
+use std::cmp::Reverse;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::{Context, anyhow, bail, ensure};
+use indicatif::HumanBytes;
+use jiff::tz::TimeZone;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::BadSettings;
-use crate::cli::output::{errln, outln};
+use super::backup::{bar, counted};
+use super::owner;
+use super::table::aligned;
+use crate::cli::output::{errln, out, outln};
+use crate::cluster::{self, DataDirStatus, FileLog, StoreStatus, StoredFile};
 use crate::config::Config;
+use crate::durable_fs;
+use crate::instance;
 use crate::object_store::{ObjectStore, ProbeStep};
+use crate::values::Timestamp;
+
+/// Files that `status` lists as text.
+const LISTED: usize = 20;
 
 #[derive(clap::Subcommand)]
 pub enum ClusterCommand {
@@ -17,6 +34,39 @@ pub enum ClusterCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show what the object store has: last commit, snapshot and size of each file, and what it does not have yet
+    Status {
+        /// Print JSON, with all files
+        #[arg(long)]
+        json: bool,
+    },
+    /// Restore everything from the object store into a new data directory, or one workspace into a file
+    Restore {
+        /// Folder to restore into; a data directory must be new or empty
+        #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+        into: PathBuf,
+        /// Restore the state at this moment, or at the end of this day (UTC) [default: the newest state]
+        #[arg(long, value_name = "WHEN")]
+        at: Option<String>,
+        /// Restore only the workspace with this id, as FOLDER/ID.sqlite, for `workspace restore-file`
+        #[arg(long, value_name = "ID")]
+        workspace: Option<Uuid>,
+    },
+    /// Make the data directory independent of the object store; no server may run on it
+    Leave,
+}
+
+/// The store and the data directory, as `--json` prints them.
+#[derive(Serialize)]
+struct StatusReport {
+    url: String,
+    #[serde(flatten)]
+    store: StoreStatus,
+    /// The bytes of all objects of all files.
+    bytes: u64,
+    /// Null if there is no data directory, or if it cannot be read.
+    data_dir: Option<DataDirStatus>,
+    data_dir_problem: Option<String>,
 }
 
 /// A step, as `--json` prints it.
@@ -31,6 +81,19 @@ struct StepLine {
 pub fn run(command: &ClusterCommand, config: &Config) -> anyhow::Result<ExitCode> {
     match command {
         ClusterCommand::Check { json } => check(config, *json),
+        ClusterCommand::Status { json } => status(config, *json),
+        ClusterCommand::Restore { into, at, workspace } => {
+            let store = open(config)?;
+            owner::check(into)?;
+            let at = at.as_deref().map(|at| Timestamp::first_and_last(at, &TimeZone::UTC)).transpose();
+            let at = at.map_err(|said| anyhow!("--at {said}"))?.map(|(_, last)| last);
+            match workspace {
+                Some(id) => restore_workspace(&store, into, *id, at)?,
+                None => restore_all(&store, into, at)?,
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        ClusterCommand::Leave => leave(config),
     }
 }
 
@@ -59,6 +122,169 @@ fn check(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+fn status(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
+    let store = open(config)?;
+    let mut status = cluster::store_status(&store)?;
+    let (data_dir, data_dir_problem) = match data_dir_status(&config.data_dir, &status) {
+        Ok(found) => (found, None),
+        Err(error) => (None, Some(format!("{error:#}"))),
+    };
+    if let Some(data_dir) = &data_dir {
+        status.add_subdomains(data_dir);
+    }
+    let report = StatusReport {
+        url: config.store.as_ref().map(|settings| settings.url.to_string()).unwrap_or_default(),
+        bytes: status.files.iter().map(|file| file.bytes).sum(),
+        store: status,
+        data_dir,
+        data_dir_problem,
+    };
+    if as_json {
+        outln!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        report.print(&config.data_dir);
+    }
+    let broken: Vec<_> = report.store.files.iter().filter(|file| file.problem.is_some()).collect();
+    for file in &broken {
+        errln!("cx-engine: {}: {}", file.file, file.problem.as_deref().unwrap_or_default());
+    }
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `None` if there is no data directory.
+fn data_dir_status(data: &Path, store: &StoreStatus) -> anyhow::Result<Option<DataDirStatus>> {
+    if !data.join("central.sqlite").exists() {
+        return Ok(None);
+    }
+    owner::check(data)?;
+    DataDirStatus::read(data, &store.files.iter().map(|file| file.file.as_str()).collect()).map(Some)
+}
+
+impl StatusReport {
+    fn print(&self, data: &Path) {
+        let Self { url, store, bytes, data_dir, data_dir_problem } = self;
+        outln!("{url}");
+        match store.instance {
+            Some(id) => {
+                let segments: usize = store.files.iter().map(|file| file.segments_behind).sum();
+                let (files, segments) = (counted(store.files.len(), "file"), counted(segments, "segment"));
+                outln!("  instance {id}: {files}, {}, {segments} behind the last snapshots", HumanBytes(*bytes));
+            }
+            None => outln!("  the store is empty; a server with this store_url writes to it when it starts"),
+        }
+        if !store.files.is_empty() {
+            out!("{}", table(&store.files));
+        }
+        if let Some(left) = store.files.len().checked_sub(LISTED + 1) {
+            outln!("  and {} that changed earlier; --json lists all", counted(left + 1, "file"));
+        }
+        if let Some(problem) = data_dir_problem {
+            outln!("the data directory {} cannot be read: {problem}", data.display());
+        }
+        let Some(data_dir) = data_dir else { return };
+        if store.instance.is_some() && data_dir.instance != store.instance {
+            return outln!("the data directory {} is another instance", data.display());
+        }
+        let not_stored = &data_dir.not_stored;
+        if !not_stored.is_empty() {
+            outln!("not in the store, of {}: {}", data.display(), counted(not_stored.len(), "file"));
+        }
+        for file in not_stored.iter().take(LISTED) {
+            let name = file.subdomain.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+            outln!("  {}{name}: {}", file.file, file.problem);
+        }
+    }
+}
+
+/// The files that changed last.
+fn table(files: &[StoredFile]) -> String {
+    let mut files: Vec<&StoredFile> = files.iter().collect();
+    files.sort_by_key(|file| Reverse(file.last_commit_at));
+    let time = |at: Option<Timestamp>| at.map_or_else(|| "-".into(), |at| at.to_string());
+    let row = |file: &&StoredFile| {
+        vec![
+            file.file.clone(),
+            file.subdomain.clone().unwrap_or_else(|| "-".into()),
+            file.segment.map_or_else(|| "-".into(), |number| number.to_string()),
+            time(file.last_commit_at),
+            time(file.snapshot_at),
+            file.snapshot_bytes.map_or_else(|| "-".into(), |bytes| HumanBytes(bytes).to_string()),
+            file.segments_behind.to_string(),
+            HumanBytes(file.bytes).to_string(),
+        ]
+    };
+    let headings = ["FILE", "SUBDOMAIN", "SEGMENT", "LAST COMMIT", "SNAPSHOT", "SIZE", "BEHIND", "ALL OBJECTS"];
+    aligned(&headings, &files.iter().take(LISTED).map(row).collect::<Vec<_>>())
+}
+
+fn restore_all(store: &ObjectStore, into: &Path, at: Option<Timestamp>) -> anyhow::Result<()> {
+    let is_free = !into.exists() || fs::read_dir(into).is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(is_free, "{} is not empty: restore into a new folder", into.display());
+    ensure!(cluster::stored_instance(store)?.is_some(), "the store is empty");
+    let bar = bar(0)?;
+    let (mut files, mut missing, mut last) = (0, Vec::new(), None);
+    let restored = cluster::restore(store, into, at, &mut |restored| {
+        bar.set_length(restored.of as u64);
+        bar.set_position(restored.done as u64);
+        match restored.at {
+            Some(_) => files += 1,
+            None => missing.push(restored.file.clone()),
+        }
+        last = last.max(restored.at);
+    });
+    bar.finish_and_clear();
+    restored
+        .with_context(|| format!("cannot restore into {}; delete that folder before the next try", into.display()))?;
+    let last = last.map(|last| format!("; the last commit is from {last}")).unwrap_or_default();
+    outln!("restored {} and the keys into {}{last}", counted(files, "file"), into.display());
+    for file in missing {
+        outln!("  the store has no file of the workspace {file} from that time");
+    }
+    match at {
+        None => {
+            outln!("  it goes on where the store ends; no other server may use the store");
+            outln!("  start it: cx-engine serve --data-dir {}", into.display());
+        }
+        Some(_) => {
+            outln!("  it is not tied to the store: serve it without store_url, or with another bucket or prefix");
+            outln!("  to take one workspace back: cx-engine cluster restore --workspace ID --at WHEN --into FOLDER");
+        }
+    }
+    Ok(())
+}
+
+fn restore_workspace(store: &ObjectStore, into: &Path, id: Uuid, at: Option<Timestamp>) -> anyhow::Result<()> {
+    let (file, path) = (id.to_string(), into.join(format!("{id}.sqlite")));
+    ensure!(!path.exists(), "{} exists already", path.display());
+    if !into.exists() {
+        durable_fs::create_private_folder(into)?;
+    }
+    let Some(rebuilt) = FileLog::of(store, &file)?.rebuild(&path, at)? else {
+        match at {
+            Some(at) => bail!("the store has nothing of the workspace {id} from {at} or before"),
+            None => bail!("the store has no workspace {id}; `cx-engine cluster status --json` lists them"),
+        }
+    };
+    outln!("restored {}; its last commit is from {}", path.display(), rebuilt.at);
+    outln!("  put it into service: cx-engine workspace restore-file {id} {}", path.display());
+    Ok(())
+}
+
+fn leave(config: &Config) -> anyhow::Result<ExitCode> {
+    let data = &config.data_dir;
+    owner::check(data)?;
+    instance::require_instance(data)?;
+    let _lock = instance::lock_data_dir(data)?;
+    match cluster::leave(data)? {
+        0 => outln!("no file of {} is kept in a store", data.display()),
+        left => {
+            outln!("{} is independent of the store: {}", data.display(), counted(left, "file"));
+            outln!("  the store keeps what it has; remove store_url from the settings before the next start");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The object store of the settings. Without one, or with unusable key files, the settings are wrong.

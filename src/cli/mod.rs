@@ -115,7 +115,7 @@ enum Command {
     Backups(backup::ListArgs),
     /// Restore one workspace, even while a server runs, or everything into a new folder
     Restore(backup::RestoreArgs),
-    /// Inspect the object store that machines share
+    /// Inspect the object store that keeps the data, restore from it, or leave it
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     /// Check for damage, interrupted operations and undeliverable mail

@@ -19,6 +19,7 @@ mod rebuild;
 mod restore;
 mod segment;
 mod store_log;
+mod store_status;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub use lease::{Attempt, Lease, LeaseWaiter};
 pub use rebuild::FileLog;
 pub use restore::{Restored, restore};
 pub use store_log::{LogOptions, StoreLog};
+pub use store_status::{DataDirStatus, LocalFile, StoreStatus, StoredFile, store_status};
 
 /// The object that names the instance of a store.
 const INSTANCE: &str = "instance";

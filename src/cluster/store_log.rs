@@ -652,7 +652,7 @@ fn data_version(db: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// The name of a file in the store.
-fn name_of(path: &Path) -> String {
+pub fn name_of(path: &Path) -> String {
     path.file_stem().map_or_else(|| CENTRAL.into(), |name| name.to_string_lossy().into_owned())
 }
 

@@ -1,5 +1,6 @@
 //! Where the object store is: the address of a bucket, and the files with the keys.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -49,6 +50,14 @@ impl StoreUrl {
         };
         Bucket::new(endpoint, style, self.bucket.clone(), region.to_owned())
             .map_err(|error| anyhow::anyhow!("store_url cannot be used: {error}"))
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = self.endpoint.as_ref().map_or("s3://", Url::as_str);
+        let path = format!("{}/{}", self.bucket, self.prefix);
+        write!(f, "{endpoint}{}", path.trim_end_matches('/'))
     }
 }
 
