@@ -19,6 +19,7 @@ mod rebuild;
 mod restore;
 mod segment;
 mod store_log;
+mod store_metrics;
 mod store_status;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use super::rebuild::{FileLog, Rebuilt, segment_key, snapshot_key};
 use super::segment::{
     SegmentContent, SegmentHeader, SnapshotHeader, digest, read_segment_header, write_segment, write_snapshot,
 };
+use super::store_metrics::StoreMetrics;
 use crate::config::Acknowledge;
 use crate::object_store::{ObjectStore, StoreError};
 use crate::storage::{self, CommitLog, CommittedPages, Fault, Moment, PendingCommit, StoredState, Supervisor, Threads};
@@ -76,10 +77,11 @@ pub struct StoreLog {
     supervisor: Arc<Supervisor>,
     threads: Threads,
     keys: KeyCopies,
+    metrics: StoreMetrics,
     files: Mutex<HashMap<String, Arc<Mutex<FileState>>>>,
     waiting: Mutex<WaitingFiles>,
     /// Commits that will not be stored by this process. Their lanes stay closed.
-    refused: Mutex<Vec<PendingCommit>>,
+    refused: Mutex<Vec<(String, PendingCommit)>>,
     trouble: Mutex<Option<String>>,
     stop: (Mutex<bool>, Condvar),
 }
@@ -90,6 +92,8 @@ struct WaitingFiles {
     next: HashSet<PathBuf>,
     /// A thread stores their commits.
     running: HashSet<PathBuf>,
+    /// Files with a commit whose response waits, or that another server has overtaken.
+    committed: HashSet<PathBuf>,
 }
 
 /// What this process knows about a file in the store.
@@ -128,6 +132,7 @@ impl StoreLog {
             supervisor: Arc::clone(supervisor),
             threads: Threads::start("store", THREADS, supervisor)?,
             keys: KeyCopies::default(),
+            metrics: StoreMetrics::default(),
             files: Mutex::default(),
             waiting: Mutex::default(),
             refused: Mutex::default(),
@@ -158,6 +163,21 @@ impl StoreLog {
         self.trouble.lock().clone()
     }
 
+    pub fn metrics(&self) -> &StoreMetrics {
+        &self.metrics
+    }
+
+    /// The number of files with commits that are not stored yet.
+    pub fn waiting_files(&self) -> usize {
+        let WaitingFiles { next, running, committed } = &*self.waiting.lock();
+        next.iter().chain(running).chain(committed).collect::<HashSet<_>>().len()
+    }
+
+    /// The names of the files that another server has overtaken: this server neither reads nor writes them any more.
+    pub fn overtaken_files(&self) -> Vec<String> {
+        self.refused.lock().iter().map(|(file, _)| file.clone()).collect()
+    }
+
     /// Stores what is acknowledged and not stored, when the server stops. Gives up after a time.
     pub fn stop(&self, limit: Duration) {
         let last = Instant::now() + limit;
@@ -185,7 +205,7 @@ impl StoreLog {
                 self.store_soon(&path);
             }
             let mut waiting = self.waiting.lock();
-            let WaitingFiles { next, running } = &mut *waiting;
+            let WaitingFiles { next, running, .. } = &mut *waiting;
             for path in next.extract_if(|path| !running.contains(path)).collect::<Vec<_>>() {
                 running.insert(path.clone());
                 let log = Arc::clone(&self);
@@ -459,6 +479,7 @@ impl StoreLog {
     }
 
     fn create(&self, key: &str, segment: &[u8], wait: &mut dyn FnMut() -> bool) -> anyhow::Result<()> {
+        let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
             let error = match self.store.create(key, segment) {
@@ -477,6 +498,7 @@ impl StoreLog {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+        self.metrics.segment_stored(segment.len(), begun);
         self.recover();
         Ok(())
     }
@@ -514,7 +536,9 @@ impl StoreLog {
         write_snapshot(&header, &copy, &packed)?;
         let key = snapshot_key(file, number, at);
         self.store.create_from_file(&key, &packed).with_context(|| format!("cannot store {key}"))?;
-        Ok((key, fs::metadata(&packed)?.len()))
+        let bytes = fs::metadata(&packed)?.len();
+        self.metrics.snapshot_stored(bytes);
+        Ok((key, bytes))
     }
 
     /// Deletes what no kept state needs: the snapshots before the last one that is old enough, and the segments before
@@ -566,6 +590,7 @@ impl CommitLog for StoreLog {
             }
         }
         let (log, path) = (Arc::clone(&self), path.to_owned());
+        self.waiting.lock().committed.insert(path.clone());
         self.threads.run(move || log.store_commit(&path, commit));
     }
 
@@ -622,7 +647,7 @@ impl StoreLog {
                 Err(error) if error.is::<Overtaken>() => {
                     tracing::error!(%error, "this server stores nothing more of this file; stop one of the two servers");
                     commit.refuse("another server writes to the same store");
-                    return self.refused.lock().push(commit);
+                    return self.refused.lock().push((file, commit));
                 }
                 Err(error) => {
                     self.report(&error);
@@ -641,6 +666,8 @@ impl StoreLog {
             }
         };
         drop(known);
+        // Before the turn goes on, since the next commit may come at once.
+        self.waiting.lock().committed.remove(path);
         commit.answer();
         drop(commit);
         self.write_due_snapshot(&file, &state, due);

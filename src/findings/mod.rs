@@ -1,5 +1,5 @@
 //! The problems of an instance: damaged files, operations that a crash interrupted, mail that could not be sent, a
-//! certificate that ends. `cx-engine doctor` and operators check the same. The result of the last check is kept in the
+//! certificate that ends, a store that does not take commits. `cx-engine doctor` and operators check the same. The result of the last check is kept in the
 //! data directory.
 
 pub mod instance_findings;
@@ -17,8 +17,10 @@ use uuid::Uuid;
 
 use crate::api::{Error, Resource};
 use crate::central::workspace_lifecycle;
+use crate::cluster;
 use crate::durable_fs;
 use crate::instance::Instance;
+use crate::object_store::ObjectStore;
 use crate::storage::{self, FileKind};
 use crate::tenancy::{lifecycle, members};
 use crate::tls_certificate::Validity;
@@ -51,6 +53,7 @@ choice! {
         MAIL_FAILED = "mail_failed",
         CERTIFICATE_UNREADABLE = "certificate_unreadable",
         CERTIFICATE_ENDING = "certificate_ending",
+        COMMITS_NOT_STORED = "commits_not_stored",
     }
 }
 
@@ -62,6 +65,7 @@ choice! {
         WAIT = "wait",
         RESTORE = "restore",
         REPLACE_CERTIFICATE = "replace_certificate",
+        CHECK_STORE = "check_store",
     }
 }
 
@@ -118,6 +122,7 @@ impl Check {
         let mut findings = Vec::new();
         check_file(&instance.config.data_dir.join("central.sqlite"), "central", FileKind::Central, &mut findings);
         check_certificate(instance, now, &mut findings);
+        check_store(instance, &mut findings);
         let ids: Vec<Uuid> = instance.central.workspace_statuses()?.into_iter().map(|(id, _)| id).collect();
         for (done, id) in ids.iter().enumerate() {
             progress(done, ids.len());
@@ -166,6 +171,7 @@ impl Finding {
             None if [FindingKind::CERTIFICATE_ENDING, FindingKind::CERTIFICATE_UNREADABLE].contains(&self.kind) => {
                 Remedy::REPLACE_CERTIFICATE
             }
+            None if self.kind == FindingKind::COMMITS_NOT_STORED => Remedy::CHECK_STORE,
             None => Remedy::RESTORE,
         }
     }
@@ -374,6 +380,33 @@ fn check_certificate(instance: &Instance, now: Timestamp, findings: &mut Vec<Fin
         Err(error) => {
             findings.push(Finding::new(what, FindingKind::CERTIFICATE_UNREADABLE, format!("{error:#}")));
         }
+    }
+}
+
+/// Finds what keeps commits from the store. A server knows it; a command sends a request to the store.
+fn check_store(instance: &Instance, findings: &mut Vec<Finding>) {
+    let mut found = |what: String, problem: String| {
+        findings.push(Finding::new(what, FindingKind::COMMITS_NOT_STORED, problem));
+    };
+    let trouble = match (&instance.store_log, &instance.config.store) {
+        (Some(log), _) => {
+            for file in log.overtaken_files() {
+                found(file, "another server writes to the same store, so this one does not serve it any more".into());
+            }
+            log.trouble()
+        }
+        (None, Some(settings)) if storage::is_stored(&instance.config.data_dir.join("central.sqlite")) => {
+            let read = ObjectStore::open(settings).and_then(|store| cluster::stored_instance(&store));
+            match read {
+                Ok(stored) if stored == Some(instance.record.id) => None,
+                Ok(_) => Some("the store belongs to another instance, or to none".into()),
+                Err(error) => Some(format!("{error:#}")),
+            }
+        }
+        (None, _) => None,
+    };
+    if let (Some(trouble), Some(settings)) = (trouble, &instance.config.store) {
+        found(settings.url.to_string(), format!("commits cannot be stored: {trouble}"));
     }
 }
 

@@ -38,6 +38,14 @@ const OF_FIELDS: &[(&str, &str, Label)] = &[
         "replace_certificate",
         label("Replace the certificate and its key.", "Remplacez le certificat et sa clé."),
     ),
+    (
+        "remedy",
+        "check_store",
+        label(
+            "Check the object store: cx-engine cluster check.",
+            "Vérifiez le stockage d’objets\u{a0}: cx-engine cluster check.",
+        ),
+    ),
     ("work", "backup", label("Backup", "Sauvegarde")),
     ("work", "verification", label("Verification", "Vérification")),
     ("day_of_week", "0", label("Sunday", "Dimanche")),
@@ -140,6 +148,7 @@ const OF_ANY_FIELD: &[(&str, Label)] = &[
     ("mail_failed", label("Mail not sent", "Mail non envoyé")),
     ("certificate_unreadable", label("Certificate cannot be read", "Certificat illisible")),
     ("certificate_ending", label("Certificate to renew", "Certificat à renouveler")),
+    ("commits_not_stored", label("Not in the object store", "Absent du stockage d’objets")),
     ("accepted", label("Accepted", "Acceptée")),
     ("declined", label("Declined", "Refusée")),
     ("cancelled", label("Withdrawn", "Retirée")),

@@ -31,7 +31,7 @@ struct OutboxLabels {
 }
 
 /// Threads that are of no executor.
-const OTHER_THREADS: [&str; 4] = ["background", "jobs", "mail", "webhooks"];
+const OTHER_THREADS: [&str; 5] = ["background", "jobs", "mail", "store", "webhooks"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ThreadLabels {
@@ -58,6 +58,7 @@ pub fn page(instance: &Instance) -> String {
     register_outbox(instance, ours);
     register_threads(instance, ours);
     register_certificate(instance, ours);
+    register_store(instance, ours);
     ours.register("log_lines_dropped", "Log lines that were dropped", ConstCounter::new(log_writer::dropped()));
     #[cfg(target_os = "linux")]
     if register_process(&mut registry).is_none() {
@@ -151,6 +152,22 @@ fn register_certificate(instance: &Instance, registry: &mut Registry) {
         "End of the TLS certificate, since the Unix epoch",
         Unit::Seconds,
         ConstGauge::new(expires_at.seconds()),
+    );
+}
+
+/// Without a store there are no figures.
+fn register_store(instance: &Instance, registry: &mut Registry) {
+    let Some(log) = &instance.store_log else { return };
+    log.metrics().register(registry);
+    registry.register(
+        "store_waiting_files",
+        "Files with commits that the store does not have yet",
+        ConstGauge::new(log.waiting_files() as i64),
+    );
+    registry.register(
+        "store_trouble",
+        "1 if commits cannot be stored at the moment",
+        ConstGauge::new(i64::from(log.trouble().is_some() || !log.overtaken_files().is_empty())),
     );
 }
 

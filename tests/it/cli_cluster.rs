@@ -85,22 +85,27 @@ fn a_store_without_a_trusted_certificate_is_refused() {
 }
 
 /// A server whose files are kept in a store.
-struct Kept {
-    stub: S3Stub,
+pub struct Kept {
+    pub stub: S3Stub,
     keys: TempDir,
-    server: TestServer,
+    pub server: TestServer,
 }
 
 impl Kept {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With flags for `serve`.
+    pub fn with(flags: &[&str]) -> Self {
         let (stub, keys) = (S3Stub::start(), tempfile::tempdir().unwrap());
         let environment = settings(&stub, keys.path());
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Self { server: TestServer::within(&environment, &[]), stub, keys }
+        Self { server: TestServer::within(&environment, flags), stub, keys }
     }
 
     /// A command with the store of this server, on its data directory.
-    fn command(&self, arguments: &[&str]) -> Typed {
+    pub fn command(&self, arguments: &[&str]) -> Typed {
         self.command_on(&self.stub, arguments)
     }
 

@@ -58,6 +58,7 @@ mod revoking;
 mod routing;
 mod shutdown;
 mod side_outputs;
+mod store_trouble;
 mod systemd;
 mod throttle;
 mod tls;

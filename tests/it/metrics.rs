@@ -11,19 +11,19 @@ use crate::receiver::Receiver;
 use crate::test_server::{TestServer, central, eventually};
 
 /// Samples of the page by name and labels.
-type Figures = BTreeMap<String, f64>;
+pub type Figures = BTreeMap<String, f64>;
 
 const METRICS: Request<'_> =
     Request { method: "GET", path: "/metrics", host: "10.0.0.1", token: None, headers: &[], body: None };
 
-fn page(server: &TestServer) -> Answer {
+pub fn page(server: &TestServer) -> Answer {
     let answer = server.ask(&METRICS);
     assert_eq!(answer.status, 200);
     assert!(answer.header("content-type").unwrap().starts_with("application/openmetrics-text"));
     answer
 }
 
-fn figures(server: &TestServer) -> Figures {
+pub fn figures(server: &TestServer) -> Figures {
     let page = page(server).text;
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     lines
@@ -33,7 +33,7 @@ fn figures(server: &TestServer) -> Figures {
 }
 
 /// One of our metrics. Zero if it has no sample yet.
-fn figure(figures: &Figures, name: &str) -> f64 {
+pub fn figure(figures: &Figures, name: &str) -> f64 {
     figures.get(&format!("cx_engine_{name}")).copied().unwrap_or_default()
 }
 
