@@ -184,7 +184,8 @@ const FAILURE: &str = "ServerError";
 
 fn failure_response() -> Value {
     let about = "500: the server failed. 503: it is overloaded or shutting down; nothing was changed. Retry after `Retry-After` \
-                 seconds. 507: its disk is full.";
+                 seconds. 504: the store of the server has not responded, and the change may be done or not; read the \
+                 resource, or repeat the request with the same `Idempotency-Key`. 507: its disk is full.";
     response(about, error())
 }
 
