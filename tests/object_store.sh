@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `cx-engine cluster check` against an S3 server that others have written: moto honours conditions, and botocore verifies
-# the signatures. CX_ENGINE names a program to try; else it is built.
+# `cx-engine cluster`, and a server that is killed and loses its disk, on an S3 server that others have written: moto
+# honours conditions, and botocore verifies the signatures. CX_ENGINE names a program to try; else it is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,8 +26,9 @@ export -n CX_ENGINE
 
 work=$(mktemp -d)
 moto=
+server=
 stop() {
-    if [ -n "$moto" ]; then kill "$moto" 2>/dev/null && wait "$moto" 2>/dev/null || true; fi
+    for process in $server $moto; do kill "$process" 2>/dev/null && wait "$process" 2>/dev/null || true; done
     rm -rf "$work"
 }
 trap stop EXIT
@@ -130,3 +131,61 @@ refused 'does not know the access key in store_key_file' cx-data wrong secret
 refused 'store_secret_file does not belong' cx-data key wrong
 refused 'there is no bucket "elsewhere"' elsewhere key secret
 echo "object_store: a store of others passes the check; wrong keys and a missing bucket are refused by name"
+
+# cx ARGUMENT...: runs the program with the store.
+store=(CX_STORE_URL="http://127.0.0.1:$port/cx-data/kept" CX_STORE_KEY_FILE=key CX_STORE_SECRET_FILE=secret)
+cx() { (cd "$work" && env "${store[@]}" "$CX_ENGINE" --config /dev/null "$@"); }
+fail() {
+    printf 'object_store: %s\n' "$1" >&2
+    tail -20 "$work/serve.log" "$work/moto.log" >&2
+    exit 1
+}
+# start DATA: starts a server on a data directory, and sets `server` and `at`, its port.
+start() {
+    : >"$work/serve.out"
+    (cd "$work" && exec env "${store[@]}" "$CX_ENGINE" --config /dev/null serve --listen 127.0.0.1:0 --data-dir "$1") \
+        >"$work/serve.out" 2>>"$work/serve.log" &
+    server=$!
+    for _ in $(seq 300); do
+        if grep -q '^listening on ' "$work/serve.out" || ! kill -0 "$server" 2>/dev/null; then break; fi
+        sleep 0.1
+    done
+    at=$(sed -n 's/^listening on .*:\([0-9]*\)$/\1/p' "$work/serve.out")
+    [ -n "$at" ] || fail 'the server did not start'
+}
+api() { curl -gsSf --max-time 30 -H 'Content-Type: application/json' "$@"; }
+field() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
+# customers TOKEN_OF_THE_ACCOUNT: the names of the customers of the workspace, sorted.
+customers() {
+    local token
+    token=$(api "http://localhost:$at/api/switch-to" -H "Authorization: Bearer $1" -d "{\"workspace_id\":\"$id\"}" | field token)
+    api "http://acme.localhost:$at/api/customers?sort=name" -H "Authorization: Bearer $token" |
+        grep -o '"name":"Customer [0-9]*"' | sort
+}
+
+start data
+ada='{"name":"Ada","email":"ada@example.com","password":"a-long-password"}'
+token=$(api "http://localhost:$at/api/register" -d "$ada" | field token)
+id=$(api "http://localhost:$at/api/workspaces" -H "Authorization: Bearer $token" -d '{"name":"Acme","subdomain":"acme"}' |
+    sed 's/{"id":"\([^"]*\)".*/\1/')
+inside=$(api "http://localhost:$at/api/switch-to" -H "Authorization: Bearer $token" -d "{\"workspace_id\":\"$id\"}" | field token)
+for n in 1 2 3 4 5; do
+    api "http://acme.localhost:$at/api/customers" -H "Authorization: Bearer $inside" -d "{\"name\":\"Customer $n\"}" >/dev/null
+done
+expected=$(customers "$token")
+[ "$(wc -l <<<"$expected")" -eq 5 ] || fail "five customers are expected: $expected"
+kill -KILL "$server" && wait "$server" 2>/dev/null || true
+said=$(cx cluster status) || fail 'the status of the store cannot be read'
+grep -q "^$id  acme " <<<"$said" || fail "the store has no workspace: $said"
+
+# The disk is lost.
+rm -rf "$work/data"
+start data
+token=$(api "http://localhost:$at/api/login" -d '{"email":"ada@example.com","password":"a-long-password"}' | field token)
+[ "$(customers "$token")" = "$expected" ] || fail 'customers are missing after the restore'
+kill "$server" && wait "$server" 2>/dev/null || true
+server=
+cx cluster restore --into copy >"$work/said" || fail 'the restore failed'
+grep -q 'restored 2 files and the keys into copy' "$work/said" || fail "$(cat "$work/said")"
+cx doctor --data-dir copy >"$work/said" || fail "$(cat "$work/said")"
+echo "object_store: after kill -9 and the loss of the disk, every customer is there again"
