@@ -128,8 +128,9 @@ impl<'a> FileLog<'a> {
         ensure!(fetched, "the store has lost {}", snapshot.key);
         let unpacked = read_snapshot(&packed, path);
         durable_fs::if_there(fs::remove_file(&packed))?;
+        let unpacked = unpacked.with_context(|| format!("cannot unpack {}", snapshot.key))?;
         let names = matches!(&header.content, SegmentContent::Snapshot { key, .. } if *key == snapshot.key);
-        let is_confirmed = names || unpacked?.segment.as_ref() == Some(&head.digest);
+        let is_confirmed = names || unpacked.segment.as_ref() == Some(&head.digest);
         Ok(is_confirmed.then_some((head, header)))
     }
 

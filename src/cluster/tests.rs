@@ -296,6 +296,17 @@ fn a_lost_or_damaged_object_is_named_and_nothing_is_built_from_the_rest() {
 }
 
 #[test]
+fn a_damaged_snapshot_is_an_error_and_no_file() {
+    let mut kept = Kept::new(Acknowledge::Stored, 500);
+    kept.write("test-first", 100);
+    let snapshot = kept.stub.objects().into_iter().find(|key| key.contains("/snap/")).unwrap();
+    kept.stub.damage(&snapshot);
+    let (id, path) = (kept.id.to_string(), kept.folder.path().join("built.sqlite"));
+    let built = FileLog::of(&kept.store(), &id).unwrap().rebuild(&path, None);
+    assert!(built.is_err() && !path.exists(), "the segment names the snapshot, but its content is not whole");
+}
+
+#[test]
 fn a_file_from_an_older_disk_is_set_aside_and_built_again() {
     let mut kept = Kept::new(Acknowledge::Stored, 500);
     kept.write("test-first", 100);
