@@ -89,7 +89,7 @@ pub fn run(command: &ClusterCommand, config: &Config) -> anyhow::Result<ExitCode
             let at = at.map_err(|said| anyhow!("--at {said}"))?.map(|(_, last)| last);
             match workspace {
                 Some(id) => restore_workspace(&store, into, *id, at)?,
-                None => restore_all(&store, into, at)?,
+                None => return restore_all(&store, into, at),
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -219,18 +219,19 @@ fn table(files: &[StoredFile]) -> String {
     aligned(&headings, &files.iter().take(LISTED).map(row).collect::<Vec<_>>())
 }
 
-fn restore_all(store: &ObjectStore, into: &Path, at: Option<Timestamp>) -> anyhow::Result<()> {
+fn restore_all(store: &ObjectStore, into: &Path, at: Option<Timestamp>) -> anyhow::Result<ExitCode> {
     let is_free = !into.exists() || fs::read_dir(into).is_ok_and(|mut entries| entries.next().is_none());
     ensure!(is_free, "{} is not empty: restore into a new folder", into.display());
     ensure!(cluster::stored_instance(store)?.is_some(), "the store is empty");
     let bar = bar(0)?;
-    let (mut files, mut missing, mut last) = (0, Vec::new(), None);
+    let (mut files, mut missing, mut problems, mut last) = (0, Vec::new(), Vec::new(), None);
     let restored = cluster::restore(store, into, at, &mut |restored| {
         bar.set_length(restored.of as u64);
         bar.set_position(restored.done as u64);
-        match restored.at {
-            Some(_) => files += 1,
-            None => missing.push(restored.file.clone()),
+        match (&restored.problem, restored.at) {
+            (Some(problem), _) => problems.push(format!("{}: {problem}", restored.file)),
+            (None, Some(_)) => files += 1,
+            (None, None) => missing.push(restored.file.clone()),
         }
         last = last.max(restored.at);
     });
@@ -252,7 +253,14 @@ fn restore_all(store: &ObjectStore, into: &Path, at: Option<Timestamp>) -> anyho
             outln!("  to take one workspace back: cx-engine cluster restore --workspace ID --at WHEN --into FOLDER");
         }
     }
-    Ok(())
+    for problem in &problems {
+        errln!("cx-engine: {problem}");
+    }
+    if problems.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    errln!("cx-engine: the restore is incomplete: {} missing", counted(problems.len(), "workspace"));
+    Ok(ExitCode::FAILURE)
 }
 
 fn restore_workspace(store: &ObjectStore, into: &Path, id: Uuid, at: Option<Timestamp>) -> anyhow::Result<()> {

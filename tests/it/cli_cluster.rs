@@ -243,6 +243,13 @@ fn an_instance_is_restored_into_a_new_folder_and_goes_on_with_its_store() {
     let again = kept.command(&["cluster", "restore", "--into", into.to_str().unwrap()]).failed();
     assert!(again.contains("is not empty: restore into a new folder"), "{again}");
     assert_eq!(customers(&into, &settings(&kept.stub, kept.keys.path())), ["Renault"]);
+
+    // A damaged log does not keep the other files from their restore.
+    kept.stub.damage(&format!("files/{}/seg/00000001", team.workspace));
+    let into = kept.keys.path().join("damaged");
+    let said = kept.command(&["cluster", "restore", "--into", into.to_str().unwrap()]);
+    assert!(said.code == Some(1) && said.out.contains("restored 1 file and the keys"), "{said:?}");
+    assert!(said.err.contains(&team.workspace) && said.err.contains("incomplete: 1 workspace missing"), "{said:?}");
 }
 
 #[test]
