@@ -133,7 +133,7 @@ refused 'there is no bucket "elsewhere"' elsewhere key secret
 echo "object_store: a store of others passes the check; wrong keys and a missing bucket are refused by name"
 
 # cx ARGUMENT...: runs the program with the store.
-store=(CX_STORE_URL="http://127.0.0.1:$port/cx-data/kept" CX_STORE_KEY_FILE=key CX_STORE_SECRET_FILE=secret)
+store=(CX_STORE_URL="http://127.0.0.1:$port/cx-data/kept" CX_STORE_KEY_FILE=key CX_STORE_SECRET_FILE=secret CX_LEASE=1)
 cx() { (cd "$work" && env "${store[@]}" "$CX_ENGINE" --config /dev/null "$@"); }
 fail() {
     printf 'object_store: %s\n' "$1" >&2

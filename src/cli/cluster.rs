@@ -243,16 +243,8 @@ fn restore_all(store: &ObjectStore, into: &Path, at: Option<Timestamp>) -> anyho
     for file in missing {
         outln!("  the store has no file of the workspace {file} from that time");
     }
-    match at {
-        None => {
-            outln!("  it goes on where the store ends; no other server may use the store");
-            outln!("  start it: cx-engine serve --data-dir {}", into.display());
-        }
-        Some(_) => {
-            outln!("  it is not tied to the store: serve it without store_url, or with another bucket or prefix");
-            outln!("  to take one workspace back: cx-engine cluster restore --workspace ID --at WHEN --into FOLDER");
-        }
-    }
+    outln!("  it is not tied to the store: serve it without store_url, or with another bucket or prefix");
+    outln!("  to take one workspace back: cx-engine cluster restore --workspace ID --at WHEN --into FOLDER");
     for problem in &problems {
         errln!("cx-engine: {problem}");
     }

@@ -12,11 +12,11 @@
 //! ```
 
 mod command_log;
-mod keys;
+mod key_copies;
 mod lease;
 mod position;
 mod rebuild;
-mod restore;
+mod restore_instance;
 mod segment;
 mod store_log;
 mod store_metrics;
@@ -39,7 +39,7 @@ use crate::values::Timestamp;
 pub use command_log::CommandLog;
 pub use lease::{Attempt, Lease, LeaseWaiter};
 pub use rebuild::FileLog;
-pub use restore::{Restored, restore};
+pub use restore_instance::{Restored, restore};
 pub use store_log::{LogOptions, StoreLog};
 pub use store_status::{DataDirStatus, LocalFile, StoreStatus, StoredFile, store_status};
 
@@ -109,10 +109,10 @@ pub fn start(
     let data = &config.data_dir;
     if stored_instance(&store)?.is_some() {
         // Another server may have created a key.
-        keys::restore(&store, data)?;
+        key_copies::restore(&store, data)?;
         if !data.join("central.sqlite").exists() {
             tracing::info!("the data directory is empty; it is restored from the store");
-            restore::restore_central(&store, data)?;
+            restore_instance::restore_central(&store, data)?;
         }
     }
     let supervisor = Arc::<Supervisor>::default();
@@ -166,7 +166,7 @@ fn check_instance(data: &Path, stored: Uuid) -> anyhow::Result<()> {
 /// Makes a data directory independent of its store. The store keeps what it has.
 pub fn leave(data: &Path) -> anyhow::Result<usize> {
     let mut left = 0;
-    for path in restore::files_of(data)? {
+    for path in restore_instance::files_of(data)? {
         left += usize::from(storage::forget_store(&path)?);
     }
     Ok(left)

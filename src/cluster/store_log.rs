@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 
 use super::command_log;
-use super::keys::KeyCopies;
+use super::key_copies::KeyCopies;
 use super::lease::Lease;
 use super::position::{Head, Position, Unstored};
 use super::rebuild::{FileLog, Rebuilt, segment_key, snapshot_key};

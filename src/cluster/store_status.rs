@@ -11,7 +11,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::rebuild::FileLog;
-use super::restore::files_of;
+use super::restore_instance::files_of;
 use super::segment::read_segment_header;
 use super::store_log::name_of;
 use super::stored_instance;

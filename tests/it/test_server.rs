@@ -68,8 +68,7 @@ impl TestServer {
         Self::inside(folder, &[], flags)
     }
 
-    /// In a folder with its own `data`.
-    pub fn inside(folder: TempDir, environment: &[(&str, &str)], flags: &[&str]) -> Self {
+    fn inside(folder: TempDir, environment: &[(&str, &str)], flags: &[&str]) -> Self {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let environment: Vec<_> =
             environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();

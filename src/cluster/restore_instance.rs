@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use uuid::Uuid;
 
-use super::keys;
+use super::key_copies;
 use super::rebuild::{FileLog, Rebuilt};
 use super::store_log::CENTRAL;
 use crate::durable_fs;
@@ -37,7 +37,7 @@ pub fn restore(
     progress: &mut dyn FnMut(&Restored),
 ) -> anyhow::Result<()> {
     durable_fs::create_private_folder(data)?;
-    keys::restore(store, data)?;
+    key_copies::restore(store, data)?;
     let unfinished = data.join("central.restored");
     let central = FileLog::of(store, CENTRAL)?.rebuild(&unfinished, until)?;
     let central = central.with_context(|| match until {
