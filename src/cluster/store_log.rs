@@ -80,8 +80,8 @@ pub struct StoreLog {
     metrics: StoreMetrics,
     files: Mutex<HashMap<String, Arc<Mutex<FileState>>>>,
     waiting: Mutex<WaitingFiles>,
-    /// Commits that will not be stored by this process. Their lanes stay closed.
-    refused: Mutex<Vec<(String, PendingCommit)>>,
+    /// The names of the files that another server has overtaken.
+    overtaken: Mutex<Vec<String>>,
     trouble: Mutex<Option<String>>,
     stop: (Mutex<bool>, Condvar),
 }
@@ -135,7 +135,6 @@ impl StoreLog {
             metrics: StoreMetrics::default(),
             files: Mutex::default(),
             waiting: Mutex::default(),
-            refused: Mutex::default(),
             trouble: Mutex::default(),
             stop: Default::default(),
         });
@@ -175,7 +174,7 @@ impl StoreLog {
 
     /// The names of the files that another server has overtaken: this server neither reads nor writes them any more.
     pub fn overtaken_files(&self) -> Vec<String> {
-        self.refused.lock().iter().map(|(file, _)| file.clone()).collect()
+        self.overtaken.lock().clone()
     }
 
     /// Stores what is acknowledged and not stored, when the server stops. Gives up after a time.
@@ -398,10 +397,14 @@ impl StoreLog {
         match unstored {
             Unstored::Nothing => {}
             Unstored::Pages(committed) if committed.bytes() <= LARGEST_SEGMENT => {
-                self.append_pages(file, known, &committed, wait)?;
+                if self.append_pages(file, known, &committed, wait)? == Appended::Before {
+                    return self.append_all(file, path, known, wait);
+                }
             }
             Unstored::Pages(_) | Unstored::Everything => {
-                self.append_copy(file, path, known, wait)?;
+                if self.append_copy(file, path, known, wait)? == Appended::Before {
+                    return self.append_all(file, path, known, wait);
+                }
                 return Ok(None);
             }
         }
@@ -420,7 +423,7 @@ impl StoreLog {
         known: &mut FileState,
         committed: &CommittedPages,
         wait: &mut dyn FnMut() -> bool,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Appended> {
         let content = SegmentContent::Pages {
             page_size: committed.page_size,
             pages: u32::try_from(committed.pages.len())?,
@@ -437,17 +440,19 @@ impl StoreLog {
         path: &Path,
         known: &mut FileState,
         wait: &mut dyn FnMut() -> bool,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Appended> {
         let moment = Moment::fix(path)?;
         let wal = moment.end;
         let number = known.position.as_ref().map_or(1, |position| position.head.number + 1);
         let (key, bytes) = self.store_snapshot(file, number, None, moment)?;
-        self.append(file, known, SegmentContent::Snapshot { key, wal }, None, wait)?;
+        if self.append(file, known, SegmentContent::Snapshot { key, wal }, None, wait)? == Appended::Before {
+            return Ok(Appended::Before);
+        }
         if let Some(position) = &known.position {
             position.note(path)?.write(path)?;
         }
         (known.segments, known.segment_bytes, known.snapshot_bytes, known.needs_copy) = (0, 0, bytes, false);
-        Ok(())
+        Ok(Appended::Now)
     }
 
     /// Creates the next segment of a file. An unknown outcome is looked into and repeated.
@@ -458,7 +463,7 @@ impl StoreLog {
         content: SegmentContent,
         committed: Option<&CommittedPages>,
         wait: &mut dyn FnMut() -> bool,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Appended> {
         let position = known.position.as_mut().context("the file has no position in its log")?;
         let header = SegmentHeader {
             node: self.options.node.clone(),
@@ -470,22 +475,27 @@ impl StoreLog {
         };
         let segment = write_segment(&header, committed)?;
         let number = position.head.number + 1;
-        self.create(&segment_key(file, number), &segment, wait)?;
-        let wal = header.wal();
-        *position = Position { head: Head { number, digest: digest(&segment) }, wal, is_copied: wal.is_none() };
+        let earlier = self.create(&segment_key(file, number), &segment, wait)?;
+        let appended = if earlier.is_some() { Appended::Before } else { Appended::Now };
+        let stored = earlier.unwrap_or(segment);
+        let wal = read_segment_header(&stored)?.wal();
+        *position = Position { head: Head { number, digest: digest(&stored) }, wal, is_copied: wal.is_none() };
         known.segments += 1;
-        known.segment_bytes += segment.len() as u64;
-        Ok(())
+        known.segment_bytes += stored.len() as u64;
+        Ok(appended)
     }
 
-    fn create(&self, key: &str, segment: &[u8], wait: &mut dyn FnMut() -> bool) -> anyhow::Result<()> {
+        let begun = Instant::now();
+    /// Creates a segment. Returns the segment of an earlier attempt if that is stored already.
+    fn create(&self, key: &str, segment: &[u8], wait: &mut dyn FnMut() -> bool) -> anyhow::Result<Option<Vec<u8>>> {
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
-        loop {
+        let earlier = loop {
             let error = match self.store.create(key, segment) {
-                Ok(_) => break,
+                Ok(_) => break None,
                 Err(StoreError::Precondition) => match self.store.get(key) {
-                    Ok(Some(stored)) if stored.body == segment => break,
+                    Ok(Some(stored)) if stored.body == segment => break None,
+                    Ok(Some(stored)) if self.is_own(&stored.body) => break Some(stored.body),
                     Ok(Some(_)) => return Err(Overtaken(key.to_owned()).into()),
                     Ok(None) => anyhow::anyhow!("{key} was deleted"),
                     Err(error) => error.into(),
@@ -497,10 +507,15 @@ impl StoreLog {
                 return Err(error);
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+        };
         self.metrics.segment_stored(segment.len(), begun);
         self.recover();
-        Ok(())
+        Ok(earlier)
+    }
+
+    /// Whether this process wrote a segment.
+    fn is_own(&self, segment: &[u8]) -> bool {
+        read_segment_header(segment).is_ok_and(|header| header.nonce == self.nonce)
     }
 
     fn write_due_snapshot(&self, file: &str, state: &Mutex<FileState>, due: Option<DueSnapshot>) {
@@ -555,6 +570,15 @@ impl StoreLog {
         }
         Ok(())
     }
+}
+
+/// Which attempt to create a segment was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Appended {
+    /// This one.
+    Now,
+    /// An earlier one, whose answer was lost. Later commits are not in the segment.
+    Before,
 }
 
 /// Another server has created the next segment.
@@ -646,8 +670,8 @@ impl StoreLog {
                 Ok(due) => break due,
                 Err(error) if error.is::<Overtaken>() => {
                     tracing::error!(%error, "this server stores nothing more of this file; stop one of the two servers");
-                    commit.refuse("another server writes to the same store");
-                    return self.refused.lock().push((file, commit));
+                    self.overtaken.lock().push(file);
+                    return commit.refuse();
                 }
                 Err(error) => {
                     self.report(&error);

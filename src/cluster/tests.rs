@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -23,7 +23,7 @@ const NOW: fn() -> Timestamp = || Timestamp::from_seconds(1_800_000_000);
 /// A workspace whose file is kept in a store.
 struct Kept {
     folder: TempDir,
-    stub: S3Stub,
+    stub: Arc<S3Stub>,
     acknowledge: Acknowledge,
     snapshot_after: u64,
     epoch: u64,
@@ -36,24 +36,28 @@ struct Kept {
 
 impl Kept {
     fn new(acknowledge: Acknowledge, snapshot_after: u64) -> Self {
+        let mut kept = Self { acknowledge, snapshot_after, ..Self::on(S3Stub::start().into(), Uuid::now_v7()) };
+        fs::create_dir_all(kept.path().parent().unwrap()).unwrap();
+        storage::create(&kept.path(), FileKind::Workspace).unwrap();
+        kept.start();
+        kept
+    }
+
+    /// On an empty disk, not started.
+    fn on(stub: Arc<S3Stub>, id: Uuid) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (stub, id) = (S3Stub::start(), Uuid::now_v7());
-        let mut kept = Self {
+        fs::create_dir_all(folder.path().join("data/keys")).unwrap();
+        Self {
             folder,
             stub,
-            acknowledge,
-            snapshot_after,
+            acknowledge: Acknowledge::Stored,
+            snapshot_after: 3,
             epoch: 0,
             id,
             running: None,
             answered: BTreeSet::new(),
             unknown: BTreeSet::new(),
-        };
-        fs::create_dir_all(kept.data().join("keys")).unwrap();
-        fs::create_dir_all(kept.path().parent().unwrap()).unwrap();
-        storage::create(&kept.path(), FileKind::Workspace).unwrap();
-        kept.start();
-        kept
+        }
     }
 
     fn data(&self) -> PathBuf {
@@ -263,6 +267,19 @@ fn a_client_that_cannot_wait_any_longer_gets_an_unknown_outcome() {
 }
 
 #[test]
+fn an_attempt_whose_answer_was_lost_is_known_later() {
+    let mut kept = Kept::new(Acknowledge::Local, 500);
+    kept.write("test-first", 100);
+    let log = Arc::clone(&kept.running.as_ref().unwrap().0);
+    // The segment is stored, and nobody learns that: each attempt to look is given up as well.
+    kept.stub.fault(Fault::Unanswered(1));
+    log.stop(Duration::ZERO);
+    kept.write("test-second", 100);
+    log.bring_up_to_date(&kept.path()).unwrap();
+    assert_eq!(kept.names_in_store(), kept.answered);
+}
+
+#[test]
 fn a_server_that_another_has_overtaken_answers_no_write_and_no_read() {
     let mut kept = Kept::new(Acknowledge::Stored, 500);
     kept.write("test-first", 100);
@@ -359,4 +376,163 @@ fn an_idle_file_sends_no_request() {
         kept.names();
     }
     assert_eq!(kept.stub.requests(), before);
+}
+
+/// Servers that take over from one another. Each has its own disk, and one that was overtaken goes on trying.
+struct Owners {
+    kept: Vec<Kept>,
+    epoch: u64,
+}
+
+impl Owners {
+    fn new(many: usize) -> Self {
+        let first = Kept::new(Acknowledge::Stored, 3);
+        let (stub, id) = (first.stub.clone(), first.id);
+        let mut kept = vec![first];
+        kept.extend((1..many).map(|_| Kept::on(stub.clone(), id)));
+        Self { kept, epoch: 0 }
+    }
+
+    fn take_over(&mut self, owner: usize) {
+        self.epoch += 1;
+        let kept = &mut self.kept[owner];
+        if kept.running.is_some() {
+            kept.kill();
+        }
+        kept.epoch = self.epoch;
+        kept.start();
+        let there = self.kept[owner].names();
+        self.check(&there);
+    }
+
+    fn write(&mut self, owner: usize, name: &str) {
+        let kept = &mut self.kept[owner];
+        let Some((_, file)) = &kept.running else { return };
+        let inserted = name.to_owned();
+        let written = file.write(move |db| {
+            db.execute("INSERT INTO settings (name, value) VALUES (?1, '')", [&inserted])?;
+            Ok::<_, Error>(())
+        });
+        match written {
+            Ok(()) => kept.answered.insert(name.to_owned()),
+            Err(Error::OutcomeUnknown) => kept.unknown.insert(name.to_owned()),
+            // Refused: it never happens.
+            Err(_) => false,
+        };
+    }
+
+    #[track_caller]
+    fn check(&self, there: &BTreeSet<String>) {
+        let answered: BTreeSet<_> = self.kept.iter().flat_map(|kept| kept.answered.iter().cloned()).collect();
+        let unknown: BTreeSet<_> = self.kept.iter().flat_map(|kept| kept.unknown.iter().cloned()).collect();
+        let lost: Vec<_> = answered.difference(there).collect();
+        assert!(lost.is_empty(), "answered and lost: {lost:?}");
+        let wrong: Vec<_> = there.iter().filter(|name| !answered.contains(*name) && !unknown.contains(*name)).collect();
+        assert!(wrong.is_empty(), "refused, and there: {wrong:?}");
+    }
+}
+
+#[derive(Debug, Clone)]
+enum OwnerStep {
+    Write(usize),
+    TakeOver(usize),
+    Fail(Fault),
+    Heal,
+}
+
+fn owner_step() -> impl Strategy<Value = OwnerStep> {
+    prop_oneof![
+        8 => (0_usize..3).prop_map(OwnerStep::Write),
+        3 => (0_usize..3).prop_map(OwnerStep::TakeOver),
+        1 => (1_usize..3).prop_map(|many| OwnerStep::Fail(Fault::Unanswered(many))),
+        1 => (1_usize..3).prop_map(|many| OwnerStep::Fail(Fault::Answer(503, many))),
+        1 => Just(OwnerStep::Heal),
+    ]
+}
+
+fn take_turns(steps: Vec<OwnerStep>) {
+    let mut owners = Owners::new(3);
+    owners.write(0, "test-first");
+    for (n, step) in steps.into_iter().enumerate() {
+        match step {
+            OwnerStep::Write(owner) => owners.write(owner, &format!("test-{n}")),
+            OwnerStep::TakeOver(owner) => {
+                owners.kept[0].stub.heal();
+                owners.take_over(owner);
+            }
+            OwnerStep::Fail(fault) => owners.kept[0].stub.fault(fault),
+            OwnerStep::Heal => owners.kept[0].stub.heal(),
+        }
+    }
+    owners.kept[0].stub.heal();
+    owners.take_over(1);
+    owners.write(1, "test-last");
+    assert!(owners.kept[1].answered.contains("test-last"));
+    owners.check(&owners.kept[0].names_in_store());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn servers_that_take_over_lose_no_answered_write(steps in prop::collection::vec(owner_step(), 1..20)) {
+        take_turns(steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    #[test]
+    #[ignore = "the long form"]
+    fn servers_that_take_over_ten_thousand_times_lose_no_answered_write(
+        steps in prop::collection::vec(owner_step(), 1..40),
+    ) {
+        take_turns(steps);
+    }
+}
+
+/// The waiter of a server with a name, on a disk of its own.
+fn waiter(kept: &Kept, node: &str) -> (LeaseWaiter, TempDir) {
+    let disk = tempfile::tempdir().unwrap();
+    (LeaseWaiter::new(kept.store(), node, disk.path(), LEASE).unwrap(), disk)
+}
+
+const LEASE: Duration = Duration::from_secs(10);
+
+fn taken(attempt: anyhow::Result<Attempt>) -> Option<Lease> {
+    match attempt.unwrap() {
+        Attempt::Taken(lease) => Some(lease),
+        Attempt::HeldBy(_) => None,
+    }
+}
+
+#[test]
+fn a_lease_is_taken_when_it_is_free_released_or_no_longer_renewed() {
+    let kept = Kept::new(Acknowledge::Stored, 500);
+    let ((mut one, disk), (mut two, _second)) = (waiter(&kept, "one"), waiter(&kept, "two"));
+    let start = Instant::now();
+    let first = taken(one.attempt(start)).expect("it is free");
+    assert!(first.is_valid());
+    assert!(taken(two.attempt(start)).is_none());
+    assert!(taken(two.attempt(start + LEASE / 2)).is_none());
+    first.release();
+    let second = taken(two.attempt(start + LEASE / 2)).expect("it was released");
+    assert_eq!((first.epoch(), second.epoch()), (1, 2));
+    assert!(taken(one.attempt(start)).is_none(), "the clock begins when a holder is seen first");
+    assert!(taken(one.attempt(start + LEASE * 9 / 10)).is_none());
+    let third = taken(one.attempt(start + LEASE)).expect("it was not renewed");
+    assert_eq!(third.epoch(), 3);
+    // The same disk: the process before has ended, and nobody else was the owner meanwhile.
+    let mut again = LeaseWaiter::new(kept.store(), "one", disk.path(), LEASE).unwrap();
+    assert_eq!(taken(again.attempt(start)).expect("its own lease").epoch(), 3);
+}
+
+#[test]
+fn a_lease_that_the_store_has_damaged_is_named() {
+    let kept = Kept::new(Acknowledge::Stored, 500);
+    kept.store().create("lease", b"no lease").unwrap();
+    let (mut one, _disk) = waiter(&kept, "one");
+    let error = one.attempt(Instant::now()).map(|_| ()).unwrap_err();
+    assert!(format!("{error:#}").contains("the lease in the store is damaged"));
 }

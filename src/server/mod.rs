@@ -276,6 +276,10 @@ fn tell_systemd(state: &[NotifyState<'_>]) {
 }
 
 fn close(instance: &Instance, jobs: Jobs, left: Duration) -> anyhow::Result<()> {
+    if let Some(log) = instance.store_log.as_ref().filter(|log| log.trouble().is_some()) {
+        // Jobs wait for the store, which does not respond. What they wrote is stored at the next start.
+        log.stop(Duration::ZERO);
+    }
     jobs.stop();
     if let Err(error) = jobs::write_uses(instance) {
         tracing::warn!(%error, "cannot save the last uses of tokens");

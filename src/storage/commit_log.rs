@@ -77,6 +77,11 @@ impl UnstoredCommits {
     }
 }
 
+/// The fault of a file that another server has taken over.
+pub(super) fn overtaken() -> Fault {
+    Fault::Uncommitted("another server writes to the same store".into())
+}
+
 fn not_stored() -> Fault {
     Fault::Uncommitted("the store does not respond".into())
 }
@@ -106,10 +111,10 @@ impl PendingCommit {
         self.file.unstored().reject_reads();
     }
 
-    /// Responds that the commit will never be stored. The caller keeps this, so that the turn never goes on.
-    pub fn refuse(&mut self, why: &str) {
-        self.fail(&Fault::Uncommitted(why.to_owned()));
-        self.file.unstored().reject_reads();
+    /// Responds that the commit will never be stored. The file has it, so it is used no more.
+    pub fn refuse(mut self) {
+        self.file.close_lanes();
+        self.fail(&overtaken());
     }
 
     fn fail(&mut self, fault: &Fault) {

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::batch::{self, Begun, Fault, FinishedJob, Job, Verdict};
-use super::commit_log::{CommitLog, PendingCommit, UnstoredCommits};
+use super::commit_log::{CommitLog, PendingCommit, UnstoredCommits, overtaken};
 use super::disk_error::DiskError;
 use super::lane::{Joined, Lane};
 use super::migrate::{self, FileKind};
@@ -148,6 +148,8 @@ struct KeptFile {
     unstored: UnstoredCommits,
     /// Whether the WAL is long and stored.
     is_long: AtomicBool,
+    /// Another server has taken over the file. Every job is rejected.
+    is_overtaken: AtomicBool,
 }
 
 impl File {
@@ -158,6 +160,7 @@ impl File {
             is_prepared: AtomicBool::new(false),
             unstored: UnstoredCommits::default(),
             is_long: AtomicBool::new(false),
+            is_overtaken: AtomicBool::new(false),
         });
         Self::with_log(storage, path, kind, kept)
     }
@@ -429,6 +432,7 @@ impl File {
     /// Responds to a read, with a log only once the commits that it may have seen are stored.
     fn answer_read(&self, read: FinishedJob) {
         match &self.kept {
+            Some(_) if self.is_overtaken() => read.fail(overtaken()),
             Some(kept) => kept.unstored.answer_read(read),
             None => read.answer(),
         }
@@ -458,6 +462,10 @@ impl File {
             let jobs = self.writes.next(LARGEST_BATCH);
             if jobs.is_empty() {
                 return;
+            }
+            if self.is_overtaken() {
+                jobs.into_iter().for_each(|job| job.answer(Err(overtaken())));
+                continue;
             }
             match self.opened() {
                 Ok(writer) => {
@@ -524,6 +532,18 @@ impl File {
 
     pub(super) fn unstored(&self) -> &UnstoredCommits {
         &self.kept.as_ref().expect("the commits of the file are kept").unstored
+    }
+
+    fn is_overtaken(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_overtaken.load(Ordering::Acquire))
+    }
+
+    /// Rejects every job from now on, and the reads that wait.
+    pub(super) fn close_lanes(&self) {
+        if let Some(kept) = &self.kept {
+            kept.is_overtaken.store(true, Ordering::Release);
+            kept.unstored.reject_reads();
+        }
     }
 
     /// Goes on with the write lane when the log gives its turn back.
