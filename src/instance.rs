@@ -190,6 +190,11 @@ impl Instance {
             .is_ok_and(|handle| matches!(handle.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
+    /// Whether this server may serve: with a store, only while it has the lease.
+    pub fn may_serve(&self) -> bool {
+        self.store_log.as_ref().is_none_or(|log| log.may_serve())
+    }
+
     /// Stores a new file of a workspace, if the files are kept in a store.
     pub fn store_workspace(&self, id: Uuid) -> anyhow::Result<()> {
         if self.store_log.is_some() { self.registry.lease(id).file().open() } else { Ok(()) }

@@ -1,9 +1,9 @@
 //! The keys that encrypt tokens, in the store: `keys/{file}`. A key is stored before the first commit that may depend on
 //! it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use parking_lot::Mutex;
@@ -13,26 +13,23 @@ use crate::object_store::{ObjectStore, StoreError};
 
 const FOLDER: &str = "keys/";
 
-/// Follows the folder of the keys.
+/// The names of the keys that the store has.
 #[derive(Default)]
-pub struct KeyCopies(Mutex<Option<SystemTime>>);
+pub struct KeyCopies(Mutex<BTreeSet<String>>);
 
 impl KeyCopies {
     /// Stores the keys that came since the last call.
     pub fn store(&self, store: &ObjectStore, data: &Path) -> anyhow::Result<()> {
-        let folder = data.join("keys");
-        let changed = fs::metadata(&folder).and_then(|data| data.modified())?;
-        let mut known = self.0.lock();
-        if *known == Some(changed) {
-            return Ok(());
-        }
-        for entry in fs::read_dir(&folder)? {
+        let mut stored = self.0.lock();
+        for entry in fs::read_dir(data.join("keys"))? {
             let entry = entry?;
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|name| name.ends_with(".key")) else { continue };
-            store_key(store, name, &fs::read(entry.path())?)?;
+            if !stored.contains(name) {
+                store_key(store, name, &fs::read(entry.path())?)?;
+                stored.insert(name.to_owned());
+            }
         }
-        *known = Some(changed);
         Ok(())
     }
 }

@@ -40,6 +40,8 @@ struct StoredLease {
     epoch: u64,
     /// Grows by one with each renewal.
     counter: u64,
+    /// The time in milliseconds after which the lease expires.
+    length_ms: u64,
     is_released: bool,
 }
 
@@ -123,18 +125,26 @@ impl LeaseWaiter {
                     now
                 }
             };
-            if now.duration_since(first_seen) < self.length {
+            // The lease is as long as its holder believes.
+            if now.duration_since(first_seen) < self.length.max(Duration::from_millis(held.length_ms)) {
                 return Ok(Attempt::HeldBy(held.node));
             }
         }
-        // The own lease goes on: no other server has had it meanwhile.
-        let lease = self.own(held.epoch + u64::from(!is_own));
+        // A new epoch for the own lease as well: a copy of the data directory may hold it.
+        let lease = self.own(held.epoch + 1);
         let replaced = self.store.replace(LEASE, &serde_json::to_vec(&lease)?, &object.tag);
         self.taken(lease, replaced, began)
     }
 
     fn own(&self, epoch: u64) -> StoredLease {
-        StoredLease { node: self.node.clone(), nonce: self.nonce.clone(), epoch, counter: 0, is_released: false }
+        StoredLease {
+            node: self.node.clone(),
+            nonce: self.nonce.clone(),
+            epoch,
+            counter: 0,
+            length_ms: u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX),
+            is_released: false,
+        }
     }
 
     fn taken(&self, lease: StoredLease, written: Result<ETag, StoreError>, began: Instant) -> anyhow::Result<Attempt> {

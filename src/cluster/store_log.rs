@@ -3,10 +3,11 @@
 //! Only one segment of a file is under way at a time. A segment is created, never replaced, so two servers cannot both
 //! continue the same log.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -24,7 +25,9 @@ use super::segment::{
 use super::store_metrics::StoreMetrics;
 use crate::config::Acknowledge;
 use crate::object_store::{ObjectStore, StoreError};
-use crate::storage::{self, CommitLog, CommittedPages, Fault, Moment, PendingCommit, StoredState, Supervisor, Threads};
+use crate::storage::{
+    self, CommitLog, CommittedPages, Fault, Moment, PendingCommit, StoredState, Supervisor, Threads, WaitingJobs,
+};
 use crate::tenancy::{InstanceTempDir, lifecycle};
 use crate::values::Timestamp;
 
@@ -43,6 +46,12 @@ pub const SNAPSHOT_AFTER: u64 = 500;
 
 /// A snapshot is also written once the segments are larger than half of the last one, unless they have fewer bytes.
 const FEW_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Segments of at most this many bytes are never deleted. A fence is one: a late writer must find it.
+const LARGEST_FENCE: u64 = 1024;
+
+/// Interval in seconds at which old objects of a file are deleted.
+const PRUNED_EVERY: i64 = 3600;
 
 /// Commits with more bytes are stored as a copy of the file.
 const LARGEST_SEGMENT: usize = 64 * 1024 * 1024;
@@ -82,6 +91,8 @@ pub struct StoreLog {
     waiting: Mutex<WaitingFiles>,
     /// The names of the files that another server has overtaken.
     overtaken: Mutex<Vec<String>>,
+    /// Commits, with the time at which their clients wait no longer.
+    late: Mutex<VecDeque<(Instant, Weak<WaitingJobs>)>>,
     trouble: Mutex<Option<String>>,
     stop: (Mutex<bool>, Condvar),
 }
@@ -105,6 +116,7 @@ struct FileState {
     segment_bytes: u64,
     snapshot_bytes: u64,
     is_snapshot_running: bool,
+    pruned_at: Option<Timestamp>,
     /// Only a copy of the whole file is certain.
     needs_copy: bool,
 }
@@ -135,6 +147,8 @@ impl StoreLog {
             metrics: StoreMetrics::default(),
             files: Mutex::default(),
             waiting: Mutex::default(),
+            overtaken: Mutex::default(),
+            late: Mutex::default(),
             trouble: Mutex::default(),
             stop: Default::default(),
         });
@@ -200,6 +214,7 @@ impl StoreLog {
     /// Stores acknowledged commits in short intervals, and the commits of commands.
     fn follow(self: Arc<Self>) {
         while !self.pause(EVERY) {
+            self.give_up_late(Instant::now());
             for path in command_log::take_changed(&self.options.data_dir) {
                 self.store_soon(&path);
             }
@@ -213,12 +228,23 @@ impl StoreLog {
         }
     }
 
+    fn give_up_late(&self, now: Instant) {
+        let mut late = self.late.lock();
+        while late.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some(jobs) = late.pop_front().and_then(|(_, jobs)| jobs.upgrade()) {
+                jobs.give_up();
+            }
+        }
+    }
+
     fn store_soon(&self, path: &Path) {
         self.waiting.lock().next.insert(path.to_owned());
     }
 
     fn store_now(&self, path: &Path) {
-        match self.update(path, Instant::now() + LONGEST_PAUSE) {
+        let done = catch_unwind(AssertUnwindSafe(|| self.update(path, Instant::now() + LONGEST_PAUSE)));
+        self.waiting.lock().running.remove(path);
+        match done.unwrap_or_else(|panic| Err(Fault::panicked(&*panic).into())) {
             Ok(()) => {}
             Err(error) if error.is::<StoreError>() => {
                 self.report(&error);
@@ -228,7 +254,6 @@ impl StoreLog {
                 tracing::error!(path = %path.display(), error = format!("{error:#}"), "a file is no longer stored");
             }
         }
-        self.waiting.lock().running.remove(path);
     }
 
     /// Waits, and returns whether the server stops.
@@ -270,6 +295,9 @@ impl StoreLog {
         let state = self.state(&file);
         let mut known = state.lock();
         self.join(&file, path, &mut known)?;
+        if known.position.is_none() {
+            return Ok(());
+        }
         let due = self.append_all(&file, path, &mut known, &mut || Instant::now() < last)?;
         drop(known);
         self.write_due_snapshot(&file, &state, due);
@@ -361,10 +389,10 @@ impl StoreLog {
         Ok(position)
     }
 
-    /// Keeps a file that does not continue the log, for people to look at, until the next one of the same name.
+    /// Keeps a file that does not continue the log, for people to look at.
     fn set_aside(&self, file: &str, path: &Path) -> anyhow::Result<()> {
-        let to = self.options.data_dir.join("set-aside").join(format!("{file}.sqlite"));
-        lifecycle::delete_file(&to)?;
+        let name = format!("{file}-{}.sqlite", (self.clock)().seconds());
+        let to = self.options.data_dir.join("set-aside").join(name);
         lifecycle::move_file(path, &to)?;
         tracing::warn!(
             path = %path.display(), kept = %to.display(),
@@ -381,19 +409,15 @@ impl StoreLog {
         known: &mut FileState,
         wait: &mut dyn FnMut() -> bool,
     ) -> anyhow::Result<Option<DueSnapshot>> {
-        let Some(position) = known.position.clone() else { return Ok(None) };
+        let position = known.position.clone().context("the file has no position in its log")?;
         self.keys.store(&self.store, &self.options.data_dir)?;
         let is_due = !known.is_snapshot_running
             && (known.segments >= self.options.snapshot_after
                 || known.segment_bytes > FEW_BYTES.max(known.snapshot_bytes / 2));
         // The moment must come before the segment, so that the segment ends exactly there.
         let moment = if is_due { Some(Moment::fix(path)?) } else { None };
-        let end = moment.as_ref().map(|moment| moment.end);
-        let unstored = match end {
-            _ if known.needs_copy => Unstored::Everything,
-            Some(None) => Unstored::Nothing,
-            end => position.unstored(path, end.flatten().as_ref())?,
-        };
+        let end = moment.as_ref().and_then(|moment| moment.end);
+        let unstored = if known.needs_copy { Unstored::Everything } else { position.unstored(path, end.as_ref())? };
         match unstored {
             Unstored::Nothing => {}
             Unstored::Pages(committed) if committed.bytes() <= LARGEST_SEGMENT => {
@@ -485,7 +509,6 @@ impl StoreLog {
         Ok(appended)
     }
 
-        let begun = Instant::now();
     /// Creates a segment. Returns the segment of an earlier attempt if that is stored already.
     fn create(&self, key: &str, segment: &[u8], wait: &mut dyn FnMut() -> bool) -> anyhow::Result<Option<Vec<u8>>> {
         let begun = Instant::now();
@@ -523,15 +546,22 @@ impl StoreLog {
         let written = self.store_snapshot(file, head.number, Some(head.digest), moment);
         let mut known = state.lock();
         known.is_snapshot_running = false;
+        // After a failure, the next attempt follows as many segments later.
+        (known.segments, known.segment_bytes) = (0, 0);
         match written {
-            Ok((_, bytes)) => {
-                (known.segments, known.segment_bytes, known.snapshot_bytes) = (0, 0, bytes);
-                drop(known);
-                if let Err(error) = self.prune(file) {
-                    tracing::warn!(file, error = format!("{error:#}"), "old segments were not deleted");
-                }
+            Ok((_, bytes)) => known.snapshot_bytes = bytes,
+            Err(error) => {
+                return tracing::warn!(file, error = format!("{error:#}"), "a snapshot was not written");
             }
-            Err(error) => tracing::warn!(file, error = format!("{error:#}"), "a snapshot was not written"),
+        }
+        let now = (self.clock)();
+        if known.pruned_at.is_some_and(|at| at.plus(PRUNED_EVERY) > now) {
+            return;
+        }
+        known.pruned_at = Some(now);
+        drop(known);
+        if let Err(error) = self.prune(file) {
+            tracing::warn!(file, error = format!("{error:#}"), "old segments were not deleted");
         }
     }
 
@@ -565,7 +595,8 @@ impl StoreLog {
         for snapshot in log.snapshots().iter().filter(|snapshot| snapshot.segment < base.segment) {
             self.store.delete(&snapshot.key)?;
         }
-        for number in log.segments(0)?.into_keys().filter(|number| *number < base.segment) {
+        let is_old = |(number, bytes): &(u64, u64)| *number < base.segment && *bytes > LARGEST_FENCE;
+        for (number, _) in log.segments(0)?.into_iter().filter(is_old) {
             self.store.delete(&segment_key(file, number))?;
         }
         Ok(())
@@ -613,6 +644,7 @@ impl CommitLog for StoreLog {
                 return;
             }
         }
+        self.late.lock().push_back((Instant::now() + self.options.patience, commit.waiting()));
         let (log, path) = (Arc::clone(&self), path.to_owned());
         self.waiting.lock().committed.insert(path.clone());
         self.threads.run(move || log.store_commit(&path, commit));
@@ -656,17 +688,13 @@ impl StoreLog {
         let file = name_of(path);
         let state = self.state(&file);
         let mut known = state.lock();
-        let late = Instant::now() + self.options.patience;
         let is_local = self.options.acknowledge == Acknowledge::Local;
+        let mut pause = FIRST_PAUSE;
         let due = loop {
-            let mut wait = || {
-                if Instant::now() > late {
-                    commit.give_up();
-                    return !is_local;
-                }
-                true
-            };
-            match self.append_all(&file, path, &mut known, &mut wait) {
+            // Acknowledged by the disk: what fails is stored later.
+            let joined = self.join(&file, path, &mut known);
+            let appended = joined.and_then(|()| self.append_all(&file, path, &mut known, &mut || !is_local));
+            match appended {
                 Ok(due) => break due,
                 Err(error) if error.is::<Overtaken>() => {
                     tracing::error!(%error, "this server stores nothing more of this file; stop one of the two servers");
@@ -679,13 +707,11 @@ impl StoreLog {
                         self.store_soon(path);
                         break None;
                     }
-                    if self.pause(FIRST_PAUSE) {
+                    if self.pause(pause) {
                         // The server stops. The commit is stored at its next start.
-                        return commit.give_up();
+                        return;
                     }
-                    if Instant::now() > late {
-                        commit.give_up();
-                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         };

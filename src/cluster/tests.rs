@@ -26,6 +26,7 @@ struct Kept {
     stub: Arc<S3Stub>,
     acknowledge: Acknowledge,
     snapshot_after: u64,
+    keep: i64,
     epoch: u64,
     id: Uuid,
     running: Option<(Arc<StoreLog>, Arc<File>)>,
@@ -52,6 +53,7 @@ impl Kept {
             stub,
             acknowledge: Acknowledge::Stored,
             snapshot_after: 3,
+            keep: 7 * 86_400,
             epoch: 0,
             id,
             running: None,
@@ -82,7 +84,7 @@ impl Kept {
             epoch: self.epoch,
             acknowledge: self.acknowledge,
             patience: Duration::from_millis(300),
-            keep: 7 * 86_400,
+            keep: self.keep,
             snapshot_after: self.snapshot_after,
         };
         let supervisor = Arc::<Supervisor>::default();
@@ -367,6 +369,29 @@ fn a_file_that_was_put_in_place_replaces_what_the_store_has() {
 }
 
 #[test]
+fn old_segments_are_deleted_but_no_fence_and_nothing_that_a_kept_state_needs() {
+    let mut kept = Kept::new(Acknowledge::Stored, 4);
+    let segments =
+        |kept: &Kept| kept.stub.objects().into_iter().filter(|key| key.contains("/seg/")).collect::<Vec<_>>();
+    for n in 0..3 {
+        kept.write(&format!("test-{n}"), 10_000);
+    }
+    kept.kill();
+    // Every snapshot is old enough, and another server takes over.
+    (kept.keep, kept.epoch) = (-1, 1);
+    kept.start();
+    let fence = rebuild::segment_key(&kept.id.to_string(), segments(&kept).len() as u64 + 1);
+    for n in 3..12 {
+        kept.write(&format!("test-{n}"), 10_000);
+    }
+    kept.kill();
+    let left = segments(&kept);
+    assert!(left.contains(&fence), "{left:?}");
+    assert!(!left.contains(&rebuild::segment_key(&kept.id.to_string(), 2)), "{left:?}");
+    assert_eq!(kept.names_in_store(), kept.answered);
+}
+
+#[test]
 fn an_idle_file_sends_no_request() {
     let mut kept = Kept::new(Acknowledge::Stored, 500);
     kept.write("test-first", 100);
@@ -523,9 +548,9 @@ fn a_lease_is_taken_when_it_is_free_released_or_no_longer_renewed() {
     assert!(taken(one.attempt(start + LEASE * 9 / 10)).is_none());
     let third = taken(one.attempt(start + LEASE)).expect("it was not renewed");
     assert_eq!(third.epoch(), 3);
-    // The same disk: the process before has ended, and nobody else was the owner meanwhile.
+    // The same disk: the process before has ended.
     let mut again = LeaseWaiter::new(kept.store(), "one", disk.path(), LEASE).unwrap();
-    assert_eq!(taken(again.attempt(start)).expect("its own lease").epoch(), 3);
+    assert_eq!(taken(again.attempt(start)).expect("its own lease").epoch(), 4);
 }
 
 #[test]

@@ -89,6 +89,9 @@ fn live(_: &BlockingCtx<'_>) -> Result<Plain> {
 
 /// Ready if the central file can be read and no thread is missing.
 fn ready(ctx: &BlockingCtx<'_>) -> Result<Plain> {
+    if !ctx.instance.may_serve() {
+        return Err(Error::Standby);
+    }
     ctx.instance.directory.check()?;
     let missing = ctx.instance.supervisor.missing_threads();
     if missing.is_empty() { Ok(OK) } else { Err(Error::NotReady(missing)) }

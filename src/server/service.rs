@@ -198,9 +198,6 @@ impl Service {
         if *self.stopping.borrow() {
             return Err(Error::ShuttingDown);
         }
-        if self.instance.store_log.as_ref().is_some_and(|log| !log.may_serve()) {
-            return Err(Error::Standby);
-        }
         address::check_head(&head)?;
         let now = Timestamp::now();
         if let Some(admitted) = self.operation(&head, log)? {
@@ -211,6 +208,9 @@ impl Service {
             let request = self.build_request(head, admitted, Address { scheme, authority, prefix, path }, client, now);
             let routed = RoutedRequest { request: Arc::new(request), route };
             return operations::answer(routed, &self.scraping, &self.streams).await;
+        }
+        if !self.instance.may_serve() {
+            return Err(Error::Standby);
         }
         let mut address = address::address(&self.instance.config, &head, forwarded)?;
         let tenant = address::addressed(&self.instance.config, &head.headers, &mut address)?;

@@ -1,7 +1,7 @@
 //! What a file needs of a log that keeps its commits outside its disk. Without such a log nothing here is used.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -88,44 +88,71 @@ fn not_stored() -> Fault {
 
 /// A batch that is committed on disk and not stored yet. It holds the turn of the write lane.
 pub struct PendingCommit {
-    pub(super) file: Arc<File>,
-    pub(super) jobs: Vec<FinishedJob>,
-    /// The length of the WAL.
-    pub(super) pages: i64,
+    waiting: Arc<WaitingJobs>,
+    /// The length of the WAL in pages.
+    pages: i64,
+    is_stored: bool,
+}
+
+/// The jobs of a commit, which wait for the store.
+pub struct WaitingJobs {
+    file: Arc<File>,
+    jobs: Mutex<Vec<FinishedJob>>,
 }
 
 impl PendingCommit {
+    pub(super) fn new(file: Arc<File>, jobs: Vec<FinishedJob>, pages: i64) -> Self {
+        Self { waiting: Arc::new(WaitingJobs { file, jobs: Mutex::new(jobs) }), pages, is_stored: false }
+    }
+
     /// Whether the WAL should be copied into the file soon.
     pub fn is_log_long(&self) -> bool {
         self.pages > LONG_LOG
     }
 
-    /// Responds: the commit is stored, or does not need to be.
-    pub fn answer(&mut self) {
-        self.file.answer(std::mem::take(&mut self.jobs));
+    /// The jobs, for whoever watches the time.
+    pub fn waiting(&self) -> Weak<WaitingJobs> {
+        Arc::downgrade(&self.waiting)
     }
 
-    /// Responds that the outcome is unknown, because the store has not responded in time. The turn goes on.
-    pub fn give_up(&mut self) {
-        self.fail(&Fault::OutcomeUnknown);
-        self.file.unstored().reject_reads();
+    /// Responds: the commit is stored, or does not need to be.
+    pub fn answer(&mut self) {
+        self.is_stored = true;
+        self.waiting.file.answer(self.waiting.take());
     }
 
     /// Responds that the commit will never be stored. The file has it, so it is used no more.
-    pub fn refuse(mut self) {
-        self.file.close_lanes();
-        self.fail(&overtaken());
+    pub fn refuse(self) {
+        self.waiting.file.close_lanes();
+        self.waiting.fail(&overtaken());
+    }
+}
+
+impl WaitingJobs {
+    /// Responds that the outcome is unknown, because the store has not responded in time. The turn goes on.
+    pub fn give_up(&self) {
+        if self.fail(&Fault::OutcomeUnknown) {
+            self.file.unstored().reject_reads();
+        }
     }
 
-    fn fail(&mut self, fault: &Fault) {
-        std::mem::take(&mut self.jobs).into_iter().for_each(|job| job.fail(fault.clone()));
+    /// Whether jobs still waited.
+    fn fail(&self, fault: &Fault) -> bool {
+        let jobs = self.take();
+        let has_waited = !jobs.is_empty();
+        jobs.into_iter().for_each(|job| job.fail(fault.clone()));
+        has_waited
+    }
+
+    fn take(&self) -> Vec<FinishedJob> {
+        std::mem::take(&mut *self.jobs.lock())
     }
 }
 
 impl Drop for PendingCommit {
     fn drop(&mut self) {
         // A panic of the log must not cost the lane its turn.
-        self.fail(&Fault::OutcomeUnknown);
-        self.file.resume_writes(self.is_log_long());
+        self.waiting.give_up();
+        self.waiting.file.resume_writes(self.is_log_long(), self.is_stored);
     }
 }

@@ -519,7 +519,7 @@ impl File {
     fn pending_commit(self: &Arc<Self>, worked: Vec<FinishedJob>) -> Option<PendingCommit> {
         let pages = sqlite_connection::take_pages_in_log();
         if pages > 0 {
-            return Some(PendingCommit { file: Arc::clone(self), jobs: worked, pages });
+            return Some(PendingCommit::new(Arc::clone(self), worked, pages));
         }
         self.storage.answer(worked);
         self.unstored().end();
@@ -547,10 +547,12 @@ impl File {
     }
 
     /// Goes on with the write lane when the log gives its turn back.
-    pub(super) fn resume_writes(self: &Arc<Self>, is_log_long: bool) {
+    pub(super) fn resume_writes(self: &Arc<Self>, is_log_long: bool, is_stored: bool) {
         if let Some(kept) = &self.kept {
             kept.is_long.fetch_or(is_log_long, Ordering::AcqRel);
-            kept.unstored.end();
+            if is_stored {
+                kept.unstored.end();
+            }
         }
         self.send_writer();
     }

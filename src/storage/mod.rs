@@ -25,7 +25,7 @@ mod wal;
 
 pub use batch::{Fault, Job, Verdict};
 pub use change_detector::ChangeDetector;
-pub use commit_log::{CommitLog, PendingCommit};
+pub use commit_log::{CommitLog, PendingCommit, WaitingJobs};
 pub use disk_error::DiskError;
 pub use file::{File, Limits, Storage};
 pub use foreign::{open_verified, verify_schema};
