@@ -1,7 +1,7 @@
 //! Imports: reads rows of a resource from a JSON or CSV file, and writes all of them or none.
 //!
 //! All rows are written in one turn, because a bad row may be the last one. Meanwhile other writers of the same
-//! workspace wait; readers do not.
+//! workspace wait; readers do not. `import_in_parts.rs` writes them in many short turns.
 
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -10,29 +10,24 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::customer_scope::{Given, Scope};
-use super::entity::{Editable, ImportKey, ServerFields};
-use super::entity_rows;
+use super::entity::Editable;
 use super::error::{Error, Result};
 use super::handler::BlockingCtx;
-use super::import_file::{FileRow, ImportRow, ImportRows};
+use super::import_file::{FileRow, ImportRows};
 use super::input::{Input, Query, pairs, required};
-use super::json_body::{self, ValueReader};
-use super::list::ListSpec;
 use super::media_type::{BodyKind, Format, MediaType};
 use super::openapi::Operation;
 use super::request::Request;
 use super::response::{ApiResponse, IntoResponse, json as json_response};
-use crate::storage::{self, Fault, File};
+use super::row_writer::{LARGEST_ID, RowWriter};
+use crate::storage::{Fault, File};
 use crate::tenancy::ChangeRecorder;
-use crate::tenancy::locale_settings::WorkspaceLocale;
-use crate::values::{Flag, integer};
+use crate::values::Flag;
 
 /// Maximum rows per request. Writing that many takes some ten seconds, in which the workspace has no other writes.
 pub const MOST_ROWS: usize = 250_000;
@@ -42,10 +37,6 @@ pub const LONGEST: Duration = Duration::from_secs(300);
 
 /// Maximum bad rows that an error lists.
 const MOST_HINTS: usize = 100;
-
-/// Largest id that a row may bring. The next generated id follows the largest one ever used, so many ids must be left,
-/// and clients that keep numbers as floats must be able to read them.
-const LARGEST_ID: i64 = 1 << 52;
 
 /// What an import does with rows that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +135,7 @@ pub struct Importer {
     pub may_change: bool,
 }
 
-/// Follows an import. Every method but `finished` runs in a dry run too.
+/// Follows an import.
 pub trait ImportFollower: Send {
     /// The import begins. It may begin again, after all its changes were rolled back.
     fn begins(&mut self) -> Result<()> {
@@ -154,8 +145,19 @@ pub trait ImportFollower: Send {
     /// The row with this number is imported.
     fn row(&mut self, number: usize);
 
-    /// A row was refused.
+    /// A row was refused. Its transaction is not committed yet.
     fn refused(&mut self, _rows: &ImportRows, _row: &FileRow<'_>, _why: &Error) -> Result<()> {
+        Ok(())
+    }
+
+    /// A part of the rows begins. The counts are those of the parts before. A part may begin again, after all its changes
+    /// were rolled back.
+    fn begins_part(&mut self, _counts: &ImportCounts) -> Result<()> {
+        Ok(())
+    }
+
+    /// A part was written that is not the last one, in a transaction that is not committed yet.
+    fn part_written(&mut self, _db: &Connection, _counts: &ImportCounts) -> Result<()> {
         Ok(())
     }
 
@@ -187,6 +189,18 @@ pub struct ImportCounts {
     dry_run: bool,
 }
 
+impl ImportCounts {
+    /// The counts of the rows that an import wrote before it was interrupted.
+    pub fn of(created: usize, changed: usize, unchanged: usize, refused: usize) -> Self {
+        Self { created, changed, unchanged, refused, ..Self::default() }
+    }
+
+    /// The number of rows that were counted.
+    pub const fn sum(&self) -> usize {
+        self.created + self.changed + self.unchanged + self.refused
+    }
+}
+
 /// The reason why an import was rolled back.
 enum ImportFailure {
     DryRun(ImportCounts),
@@ -197,12 +211,6 @@ impl From<Fault> for ImportFailure {
     fn from(fault: Fault) -> Self {
         Self::Failed(fault.into())
     }
-}
-
-enum WrittenRow {
-    Created,
-    Changed,
-    Unchanged,
 }
 
 impl Importer {
@@ -233,27 +241,14 @@ impl Importer {
         follower: &mut dyn ImportFollower,
     ) -> Result<ImportCounts> {
         follower.begins()?;
-        let there = ExistingRows::of::<T>(self)?;
-        let reading = ValueReader::of_import(T::Scope::NAMES_CUSTOMER, WorkspaceLocale::of(db)?.zone);
+        let writer = RowWriter::new::<T>(self, db, rows, self.recorder.at)?;
         let mut counts = ImportCounts { dry_run: self.dry_run, ..ImportCounts::default() };
         let mut hint = Vec::new();
+        // After a bad row the remaining rows are checked too, so that all problems are reported at once.
         rows.for_each(|row| {
-            follower.row(row.number);
-            let fields = row.fields.clone().map(|fields| rows.without_nulls(fields));
-            let write = || self.write_row::<T>(db, &there, &reading, fields.map_err(Error::invalid)?);
-            match if self.leaves_out { storage::apart(db, is_of_row, write) } else { write() } {
-                Ok(WrittenRow::Created) => counts.created += 1,
-                Ok(WrittenRow::Changed) => counts.changed += 1,
-                Ok(WrittenRow::Unchanged) => counts.unchanged += 1,
-                // The row is bad. The remaining rows are checked too, so that all problems are reported at once.
-                Err(error) if is_of_row(&error) => {
-                    counts.refused += 1;
-                    if hint.len() < MOST_HINTS {
-                        hint.push(format!("row {}: {}", row.number, error.messages().join(" ")));
-                    }
-                    follower.refused(rows, &row, &error)?;
-                }
-                Err(error) => return Err(error),
+            let refused = writer.write::<T>(&row, &mut counts, follower)?;
+            if let Some(error) = refused.filter(|_| hint.len() < MOST_HINTS) {
+                hint.push(format!("row {}: {}", row.number, error.messages().join(" ")));
             }
             Ok(())
         })?;
@@ -265,167 +260,10 @@ impl Importer {
         }
         Ok(counts)
     }
-
-    fn write_row<T: Editable>(
-        &self,
-        db: &Connection,
-        there: &ExistingRows,
-        reading: &ValueReader,
-        mut row: ImportRow,
-    ) -> Result<WrittenRow> {
-        row.retain(|name, value| !value.is_null() || !json_body::KEPT_BY_SERVER.contains(&name.as_str()));
-        read_id(&mut row)?;
-        let old: Option<T> = match self.mode {
-            ImportMode::Create => None,
-            ImportMode::Upsert => there.find(db, &row)?,
-        };
-        if old.is_none() && self.is_bound && there.brings_unseen_id::<T>(db, &row)? {
-            return Err(Error::invalid("The selected id is invalid."));
-        }
-        match old {
-            None => {
-                row.retain(|_, value| !value.is_null());
-                self.create::<T>(db, reading, &row).map(|()| WrittenRow::Created)
-            }
-            Some(_) if !self.may_change => Err(Error::MissingPermission(update_permission::<T>().into())),
-            Some(old) => self.update(db, reading, old, row),
-        }
-    }
-
-    fn given<'a>(&self, names: &'a dyn Fn(&str) -> bool) -> Given<'a> {
-        Given { customer: self.bound_to, names, is_import: true }
-    }
-
-    fn create<T: Editable>(&self, db: &Connection, reading: &ValueReader, row: &ImportRow) -> Result<()> {
-        let mut new: T = reading.merge_all(&T::default(), row)?;
-        let ServerFields { created_at, updated_at, .. } = new.server_fields();
-        for (field, moment) in [("created_at", created_at), ("updated_at", updated_at)] {
-            if !row.contains_key(field) {
-                *moment = self.recorder.at;
-            }
-        }
-        new.prepare(db, None, &self.given(&|field| row.contains_key(field)))?;
-        entity_rows::add(db, &self.recorder, new).map(|_| ())
-    }
-
-    /// Leaves a row alone that equals the file's. If the file has another `updated_at` than the row, the change gets
-    /// the file's. If it has the same one, the file is an edited export, and the change gets the current time.
-    fn update<T: Editable>(
-        &self,
-        db: &Connection,
-        reading: &ValueReader,
-        mut old: T,
-        mut row: ImportRow,
-    ) -> Result<WrittenRow> {
-        row.remove("id");
-        let mut new: T = reading.merge_all(&old, &row)?;
-        new.prepare(db, Some(&old), &self.given(&|field| row.contains_key(field)))?;
-        if new == old {
-            return Ok(WrittenRow::Unchanged);
-        }
-        let updated_at = new.server_fields().updated_at;
-        if *updated_at == *old.server_fields().updated_at {
-            *updated_at = self.recorder.at;
-        }
-        entity_rows::rewrite(db, &self.recorder, &old, new).map(|_| WrittenRow::Changed)
-    }
 }
 
-/// Whether an error is about the row alone.
-fn is_of_row(error: &Error) -> bool {
-    matches!(error, Error::Invalid(_) | Error::Rejected { .. })
-}
-
-fn update_permission<T: Editable>() -> String {
+pub(super) fn update_permission<T: Editable>() -> String {
     format!("{}.update", T::PERMISSIONS)
-}
-
-/// Reads the id of a row, which may be text, and checks its range. An id that is not an integer is rejected with the rest
-/// of the row.
-fn read_id(row: &mut ImportRow) -> Result<()> {
-    let id = match row.get("id") {
-        Some(Value::String(text)) => integer::read(text.as_str()),
-        Some(Value::Number(number)) if number.is_f64() => number.as_f64().and_then(integer::whole),
-        Some(Value::Number(number)) => Some(number.as_i64().unwrap_or(i64::MAX)),
-        _ => None,
-    };
-    match id {
-        Some(id) if (1..=LARGEST_ID).contains(&id) => {
-            row.insert("id".into(), id.into());
-            Ok(())
-        }
-        Some(_) => Err(Error::invalid(format!("The id must be between 1 and {LARGEST_ID}."))),
-        None => Ok(()),
-    }
-}
-
-/// Finds existing rows that the caller sees.
-struct ExistingRows {
-    by_id: String,
-    /// Whether rows are found by their id.
-    finds_by_id: bool,
-    by_key: Option<(ImportKey, String)>,
-    bound_to: Option<i64>,
-}
-
-impl ExistingRows {
-    fn of<T: Editable>(Importer { bound_to, key: only, .. }: &Importer) -> Result<Self> {
-        let bound_to = *bound_to;
-        let is_wanted = |field: &str| only.as_ref().is_none_or(|only| only == field);
-        let ListSpec { table, columns, customer, .. } = T::LISTING;
-        let seen = match (bound_to, customer) {
-            (None, _) => String::new(),
-            (Some(_), Some(customer)) => format!(" AND {customer} = ?2"),
-            (Some(_), None) => return Err(Error::bound_to_customer()),
-        };
-        // Two rows are enough to know that the match is not unique.
-        let sql = |column: &str| format!("SELECT {columns} FROM {table} WHERE {column} = ?1{seen} LIMIT 2");
-        Ok(Self {
-            by_id: sql("id"),
-            finds_by_id: is_wanted("id"),
-            by_key: T::KEY.filter(|key| is_wanted(key.field)).map(|key| {
-                let sql = sql(key.column);
-                (key, sql)
-            }),
-            bound_to,
-        })
-    }
-
-    /// By the id if such a row exists, else by the key.
-    fn find<T: Editable>(&self, db: &Connection, row: &ImportRow) -> Result<Option<T>> {
-        if self.finds_by_id
-            && let Some(id) = row.get("id").and_then(Value::as_i64)
-            && let Some(found) = self.rows(db, &self.by_id, id.into())?.pop()
-        {
-            return Ok(Some(found));
-        }
-        let Some((key, sql)) = &self.by_key else { return Ok(None) };
-        let Some(named) = row.get(key.field).and_then(Value::as_str).filter(|named| !named.trim().is_empty()) else {
-            return Ok(None);
-        };
-        let mut found = self.rows(db, sql, named.to_owned().into())?;
-        if found.len() > 1 {
-            let (field, table) = (key.field.replace('_', " "), T::PLURAL.replace('_', " "));
-            return Err(Error::invalid(format!("The {field} matches several {table}: use an id.")));
-        }
-        Ok(found.pop())
-    }
-
-    /// Whether a row brings an id that matches no row visible to the caller. The id may be another customer's or
-    /// unused.
-    fn brings_unseen_id<T: Editable>(&self, db: &Connection, row: &ImportRow) -> Result<bool> {
-        match row.get("id").and_then(Value::as_i64) {
-            Some(id) => Ok(self.rows::<T>(db, &self.by_id, id.into())?.is_empty()),
-            None => Ok(false),
-        }
-    }
-
-    fn rows<T: Editable>(&self, db: &Connection, sql: &str, wanted: Sql) -> Result<Vec<T>> {
-        let bound = [wanted].into_iter().chain(self.bound_to.map(Sql::from));
-        let mut statement = db.prepare_cached(sql)?;
-        let rows = statement.query_map(params_from_iter(bound), T::from_columns)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
 }
 
 impl<T: Editable> Input for ImportBody<T> {

@@ -86,6 +86,20 @@ pub enum RowSource<'f> {
     Json(&'f Value),
 }
 
+/// A row that outlives the reading of its file.
+pub struct KeptRow {
+    number: usize,
+    line: usize,
+    source: KeptSource,
+    fields: Result<ImportRow, String>,
+}
+
+enum KeptSource {
+    Cells(Vec<Cow<'static, str>>),
+    Line(String),
+    Json(Value),
+}
+
 /// The UTF-8 byte order mark.
 const MARK: &[u8] = b"\xEF\xBB\xBF";
 
@@ -323,6 +337,31 @@ impl ImportRows {
 
     pub fn delimiter(&self) -> Option<char> {
         self.text.delimiter()
+    }
+}
+
+impl FileRow<'_> {
+    pub fn keep(self) -> KeptRow {
+        let Self { number, line, source, fields } = self;
+        let source = match source {
+            RowSource::Cells(cells) => {
+                KeptSource::Cells(cells.iter().map(|cell| Cow::Owned(cell.to_string())).collect())
+            }
+            RowSource::Line(line) => KeptSource::Line(line.to_owned()),
+            RowSource::Json(row) => KeptSource::Json(row.clone()),
+        };
+        KeptRow { number, line, source, fields }
+    }
+}
+
+impl KeptRow {
+    pub fn row(&self) -> FileRow<'_> {
+        let source = match &self.source {
+            KeptSource::Cells(cells) => RowSource::Cells(cells),
+            KeptSource::Line(line) => RowSource::Line(line),
+            KeptSource::Json(row) => RowSource::Json(row),
+        };
+        FileRow { number: self.number, line: self.line, source, fields: self.fields.clone() }
     }
 }
 

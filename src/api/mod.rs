@@ -23,6 +23,7 @@ mod idempotency;
 mod ids;
 mod import;
 mod import_file;
+mod import_in_parts;
 mod inner_request;
 mod input;
 pub mod json_body;
@@ -37,6 +38,7 @@ pub mod resource_view;
 mod response;
 mod route;
 mod router;
+mod row_writer;
 
 pub use access::{Audience, Layer, Needs};
 pub use authority::require_grantable;
@@ -51,6 +53,7 @@ pub use handler::{BlockingCtx, Ctx, Handler, Inputs, blocking, hashing, inline, 
 pub use ids::Ids;
 pub use import::{ImportBody, ImportCounts, ImportFollower, ImportMode, Importer, LONGEST, MOST_ROWS, check_count};
 pub use import_file::{FileRow, ImportRows, ImportText};
+pub use import_in_parts::ImportStart;
 pub use inner_request::{InnerRequest, InnerResponse};
 pub use input::{
     Changes, Form, Id, InnerId, Input, Json, LinkQuery, OAuthForm, PathCode, Query, RowsFile, Uuid, decode, form_field,

@@ -18,6 +18,7 @@ use super::field::{COMMON, Field, Label};
 use super::handler::BlockingCtx;
 use super::import::{ImportCounts, ImportFollower, Importer};
 use super::import_file::{ImportRows, ImportText};
+use super::import_in_parts::ImportStart;
 use super::input::Input;
 use super::media_type::Format;
 use super::resource_view::ResourceView;
@@ -298,6 +299,16 @@ pub trait Files: Sync {
         follower: Box<dyn ImportFollower>,
     ) -> Result<ImportCounts>;
 
+    /// Writes the rows in many short transactions, apart from those that are refused.
+    fn import_in_parts(
+        &self,
+        importer: Importer,
+        file: &Arc<File>,
+        rows: ImportRows,
+        start: ImportStart,
+        follower: Box<dyn ImportFollower>,
+    ) -> Result<ImportCounts>;
+
     /// All rows, or those of a customer.
     fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn ByteStream>>;
 }
@@ -346,6 +357,17 @@ impl<T: Editable> Files for FilesOf<T> {
         follower: Box<dyn ImportFollower>,
     ) -> Result<ImportCounts> {
         importer.import::<T>(file, rows, longest, follower)
+    }
+
+    fn import_in_parts(
+        &self,
+        importer: Importer,
+        file: &Arc<File>,
+        rows: ImportRows,
+        start: ImportStart,
+        follower: Box<dyn ImportFollower>,
+    ) -> Result<ImportCounts> {
+        importer.import_in_parts::<T>(file, rows, start, follower)
     }
 
     fn export(&self, format: Format, customer: Option<i64>) -> Result<Box<dyn ByteStream>> {

@@ -63,6 +63,10 @@ static RULES: &[Rule] = &[
         "This import is done. Upload the file again to import it again.",
         "Cette importation est terminée. Envoyez de nouveau le fichier pour recommencer.",
     ),
+    Rule(
+        "A part of the records is imported. Run the import to continue with the others.",
+        "Une partie des enregistrements est déjà importée. Continuez l’importation pour les autres.",
+    ),
     Rule("Check the import first.", "Lancez d’abord l’essai."),
     Rule(
         "The file of this import is no longer there. Upload it again.",

@@ -372,6 +372,7 @@ fn state_in_french(code: &str) -> &'static str {
         "unknown_host" | "route_not_found" | "not_found" => "Cette adresse n’existe pas.",
         "workspace_not_found" => "Cet espace de travail n’existe pas.",
         "email_taken" => "Cette adresse e-mail a déjà un compte\u{a0}: rechargez la page.",
+        "import_begun" => "Une partie des enregistrements est déjà importée\u{a0}: continuez l’importation.",
         "import_done" => "Cette importation est terminée.",
         "import_expired" => "Le fichier de cette importation n’est plus là\u{a0}: envoyez-le de nouveau.",
         "import_not_checked" => "Lancez d’abord l’essai.",

@@ -132,7 +132,8 @@ struct ImportPlan {
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 struct RunOptions {
-    /// Imports all rows but the refused ones. By default one refused row means that nothing is imported.
+    /// Imports all rows but the refused ones. By default all rows are tried first, and one refused row means that nothing is
+    /// imported. A run that continues after an interruption keeps the choice of its begin.
     leave_out_refused: bool,
 }
 
@@ -174,11 +175,13 @@ pub struct ImportDetails {
     key: Option<String>,
     /// `uploaded`: the fields can be chosen. `checking`, `running`: see `progress`. `checked`: `counts` says what a run
     /// would do. `done`: `counts` says what was done. `failed`: nothing was imported, and `problem` says why.
-    /// `interrupted`: the server was restarted, and nothing was imported.
+    /// `interrupted`: the server was restarted, or `problem` says why. With `counts` a run was interrupted: `progress` says how
+    /// many records are done, and a run continues with the next one. Without `counts` a check was, and nothing was imported.
     state: State,
-    /// Records that were read by the check or the run.
+    /// Records that were read by the check or the run. A run that leaves none out reads all records first, to try them.
     progress: ImportProgress,
-    /// The result of the last check or run. The counts add up to `records`.
+    /// The result of the last check or run. The counts add up to `records`. While a run writes, and after it was interrupted,
+    /// they are those of the records that are done.
     counts: Option<ImportResult>,
     /// The first refused records, at most 100. The refused rows can be downloaded.
     refused: Vec<RefusedRecord>,
@@ -190,7 +193,7 @@ pub struct ImportDetails {
     created_at: Timestamp,
     /// Time at which the import and its file are deleted (UTC).
     expires_at: Timestamp,
-    /// Time of the run (UTC). It is the time of change of the imported rows, unless the file has one.
+    /// Time at which the run began (UTC). It is the time of change of the imported rows, unless the file has one.
     ran_at: Option<Timestamp>,
 }
 
@@ -214,6 +217,12 @@ struct ImportResult {
     unchanged: i64,
     /// Records that were refused.
     refused: i64,
+}
+
+impl ImportResult {
+    const fn sum(&self) -> i64 {
+        self.created + self.changed + self.unchanged + self.refused
+    }
 }
 
 /// An import in the list.
@@ -259,6 +268,7 @@ struct StoredImport {
     process: Option<String>,
     counts: Option<ImportResult>,
     refused: Vec<RefusedRecord>,
+    /// Whether the run leaves refused records out. Once it is done: whether there were any.
     refused_left_out: bool,
     problem: Option<String>,
     created_at: Timestamp,
@@ -347,9 +357,7 @@ fn upload(ctx: &BlockingCtx<'_>, Query(query): Query<UploadQuery>, file: RowsFil
 fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<ImportPlan>) -> Result<Saved<ImportDetails>> {
     let import = StoredImport::find(ctx, id)?;
     import.require_idle(ctx.request)?;
-    if import.state == State::DONE {
-        return Err(import_done());
-    }
+    import.require_unwritten()?;
     let old = import.plan();
     let plan = changes.apply(&old)?;
     let (_, files) = importable(&import.resource)?;
@@ -424,6 +432,11 @@ fn import_running() -> Error {
 
 fn import_done() -> Error {
     Error::rejected("import_done", "This import is done. Upload the file again to import it again.")
+}
+
+fn import_begun() -> Error {
+    let said = "A part of the records is imported. Run the import to continue with the others.";
+    Error::rejected("import_begun", said)
 }
 
 /// The resource with this name, which people can import.
@@ -549,9 +562,10 @@ impl StoredImport {
     fn check_step(&self, principal: &Principal, step: Step) -> Result<()> {
         let (_, files) = importable(&self.resource)?;
         check_permission(principal, files, self.mode)?;
-        if self.state == State::DONE {
-            return Err(import_done());
+        if step != Step::Check && self.unfinished_run().is_some() {
+            return Ok(());
         }
+        self.require_unwritten()?;
         let fields: Vec<Option<String>> = self.columns.iter().map(|column| column.field.clone()).collect();
         check_fields(files, &self.columns, &fields)?;
         if let Step::Run { leaves_out } = step {
@@ -563,6 +577,20 @@ impl StoredImport {
             }
         }
         Ok(())
+    }
+
+    /// The counts of a run that is not done: it writes, or was interrupted.
+    fn unfinished_run(&self) -> Option<ImportResult> {
+        self.counts.filter(|_| [State::RUNNING, State::INTERRUPTED].contains(&self.state))
+    }
+
+    /// Checks that no record was imported.
+    fn require_unwritten(&self) -> Result<()> {
+        match self.unfinished_run() {
+            _ if self.state == State::DONE => Err(import_done()),
+            Some(counts) if counts.sum() > 0 => Err(import_begun()),
+            _ => Ok(()),
+        }
     }
 
     /// The imports of a caller, the newest first.
@@ -649,9 +677,28 @@ impl StoredImport {
         self.save_state(db, State::UPLOADED)
     }
 
-    /// Saves that this process begins a check or a run.
-    fn save_begin(&self, db: &Connection, state: State, process: Uuid) -> Result<()> {
-        self.save_state(db, state)?;
+    /// Saves that this process begins a check.
+    fn save_check(&self, db: &Connection, process: Uuid) -> Result<()> {
+        self.save_state(db, State::CHECKING)?;
+        self.save_process(db, process)
+    }
+
+    /// Saves that this process begins a run, or continues one.
+    fn save_run(&self, db: &Connection, process: Uuid, leaves_out: bool, now: Timestamp) -> Result<()> {
+        if self.unfinished_run().is_some() {
+            let sql = "UPDATE imports SET state = ?2, problem = NULL WHERE id = ?1";
+            db.prepare_cached(sql)?.execute(params![self.id, State::RUNNING])?;
+        } else {
+            self.save_state(db, State::RUNNING)?;
+            let sql = "UPDATE imports SET created = 0, changed = 0, unchanged = 0, refused = 0, refused_left_out = ?2,
+                           ran_at = ?3
+                       WHERE id = ?1";
+            db.prepare_cached(sql)?.execute(params![self.id, leaves_out, now])?;
+        }
+        self.save_process(db, process)
+    }
+
+    fn save_process(&self, db: &Connection, process: Uuid) -> Result<()> {
         let sql = "UPDATE imports SET process = ?2 WHERE id = ?1";
         db.prepare_cached(sql)?.execute(params![self.id, process.to_string()])?;
         Ok(())
@@ -660,7 +707,7 @@ impl StoredImport {
     /// Saves a state without a result.
     fn save_state(&self, db: &Connection, state: State) -> Result<()> {
         let sql = "UPDATE imports SET state = ?2, created = NULL, changed = NULL, unchanged = NULL, refused = NULL,
-                       refused_records = '[]', refused_left_out = 0, problem = NULL
+                       refused_records = '[]', refused_left_out = 0, problem = NULL, ran_at = NULL
                    WHERE id = ?1";
         db.prepare_cached(sql)?.execute(params![self.id, state])?;
         Ok(())
@@ -685,9 +732,10 @@ impl StoredImport {
         let is_of_this_process = self.process.as_ref().is_some_and(|process| *process == node.process.to_string());
         Ok(match at {
             None if says_so && !is_of_this_process => (State::INTERRUPTED, None),
-            // The result is saved just before the work ends.
+            // The result is saved just before the work ends, and the state just after the work began.
             Some(at) if !says_so => {
-                (if self.state == State::DONE { State::RUNNING } else { State::CHECKING }, Some(at))
+                let is_run = [State::DONE, State::INTERRUPTED].contains(&self.state);
+                (if is_run { State::RUNNING } else { State::CHECKING }, Some(at))
             }
             // The work may have ended after the row was read.
             at => (self.state, at),
@@ -713,8 +761,11 @@ impl StoredImport {
     fn shown(self, ctx: &Ctx<'_>) -> Result<ImportDetails> {
         let (state, at) = self.state_now(ctx.request)?;
         let (_, files) = importable(&self.resource)?;
-        let is_read = [State::CHECKED, State::DONE, State::FAILED].contains(&state);
-        let done = at.map_or(if is_read { self.records } else { 0 }, |at| i64::try_from(at).unwrap_or(self.records));
+        let done = match (at, state) {
+            (Some(at), _) => i64::try_from(at).unwrap_or(self.records),
+            (None, State::CHECKED | State::DONE | State::FAILED) => self.records,
+            (None, _) => self.unfinished_run().map_or(0, |counts| counts.sum()),
+        };
         Ok(ImportDetails {
             id: self.id,
             customer_account: account(ctx.db, self.customer_id)?,
@@ -736,7 +787,7 @@ impl StoredImport {
             progress: ImportProgress { done, of: self.records },
             counts: self.counts,
             refused: self.refused,
-            refused_left_out: self.refused_left_out,
+            refused_left_out: self.refused_left_out && self.counts.is_some_and(|counts| counts.refused > 0),
             problem: self.problem,
             created_at: self.created_at,
             expires_at: self.created_at.plus(kept_uploads::KEPT),

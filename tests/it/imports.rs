@@ -69,6 +69,48 @@ fn a_check_of_a_large_file_keeps_nobody_from_writing() {
     assert_eq!(total(&server, &acme.inside), 0);
 }
 
+/// A run writes in parts. Others write in between, and a record that they make impossible is left out.
+#[test]
+fn a_run_of_a_large_file_keeps_nobody_from_writing() {
+    let server = TestServer::with(&["--turn-timeout", "0.5"]);
+    let acme = server.team("acme");
+    let csv = contacts(MANY);
+    let headers = [("Content-Type", "text/csv")];
+    let upload = Request { path: "/api/imports?resource=contacts", ..request(&acme.inside, &headers, Some(&csv)) };
+    let path = format!("/imports/{}", server.ask(&upload).created()["id"]);
+    server.put(&acme.inside, &path, json!({"mode": "upsert", "key": "email"})).created();
+    let step = |step: &str| {
+        let begun = server.post(&acme.inside, &format!("{path}/{step}"), json!({}));
+        assert_eq!(begun.status, 202, "{begun:?}");
+    };
+    step("check");
+    eventually("the check ends", || server.get(&acme.inside, &path).ok()["state"] == "checked");
+    step("run");
+    let (mut writes, mut is_twice) = (0, false);
+    let done = loop {
+        let import = server.get(&acme.inside, &path).ok();
+        if import["state"] != "running" {
+            break import;
+        }
+        if import["counts"]["created"].as_i64() > Some(0) && !is_twice {
+            for _ in 0..2 {
+                let same = json!({"last_name": "Ada", "email": format!("n{MANY}@example.com")});
+                server.post(&acme.inside, "/contacts", same).created();
+            }
+            is_twice = true;
+        }
+        server.customer(&acme.inside, "Renault");
+        writes += 1;
+    };
+    assert!(writes > 5 && is_twice, "{writes} writes");
+    let counts = json!({"created": MANY - 1, "changed": 0, "unchanged": 0, "refused": 1});
+    assert_eq!((&done["state"], &done["counts"], &done["refused_left_out"]), (&json!("done"), &counts, &json!(true)));
+    assert_eq!(done["refused"][0]["line"], MANY + 1, "{done}");
+    let refused = server.download(&acme.inside, &format!("{path}/refused.csv"));
+    assert!(refused.contains("The email matches several contacts: use an id."), "{refused}");
+    assert_eq!(total(&server, &acme.inside), MANY as i64 + 1);
+}
+
 #[test]
 fn a_large_file_is_taken_while_others_go_on_and_nobody_sees_a_part_of_it() {
     let server = TestServer::new();

@@ -204,6 +204,22 @@ impl TestServer {
         self.send(who, "GET", path, None)
     }
 
+    /// The text of a file, however it is sent.
+    pub fn download(&self, who: &Who, path: &str) -> String {
+        let mut connection = self.connect();
+        let path = format!("/api{path}");
+        let token = who.token.as_deref();
+        connection
+            .send(Request { method: "GET", path: &path, host: &who.host, token, ..Request::default() }.text())
+            .unwrap();
+        let head = connection.receive_head().unwrap().unwrap();
+        assert_eq!(head.status, 200, "{head:?}");
+        match head.header("content-length") {
+            Some(_) => String::from_utf8(connection.receive_body(&head).unwrap()).unwrap(),
+            None => connection.receive_chunks().unwrap(),
+        }
+    }
+
     pub fn post(&self, who: &Who, path: &str, body: Value) -> Answer {
         self.send(who, "POST", path, Some(body))
     }

@@ -77,6 +77,8 @@ struct ResultView {
     leave_out: Option<String>,
     run: Option<String>,
     sentence: Option<String>,
+    /// Whether the columns may be changed. A part of the records may be in already.
+    may_change_columns: bool,
     /// What came in.
     show: String,
 }
@@ -161,7 +163,9 @@ fn show_import(
 ) -> Result<ApiResponse> {
     let words = page.words();
     let state = import["state"].as_str().unwrap_or_default();
-    let wants_columns = page.query("columns").is_some() && ["checked", "failed", "interrupted"].contains(&state);
+    let is_begun = state == "interrupted" && import["progress"]["done"].as_i64() > Some(0);
+    let wants_columns =
+        page.query("columns").is_some() && ["checked", "failed", "interrupted"].contains(&state) && !is_begun;
     let working = |sentence: String| {
         let (done, of) = (import["progress"]["done"].as_i64(), import["progress"]["of"].as_i64());
         let (done, of) = (done.unwrap_or_default(), of.unwrap_or_default());
@@ -173,12 +177,16 @@ fn show_import(
     let (step, status, view) = match state {
         "checking" => (2, StatusCode::OK, working(words.import_checking())),
         "running" => (3, StatusCode::OK, working(words.import_running())),
+        "interrupted" if !import["counts"].is_null() && !wants_columns => {
+            (3, refused, ImportView::Trial(Box::new(interrupted(page, collection, import))))
+        }
         "checked" if !wants_columns => (2, refused, ImportView::Trial(Box::new(trial(page, collection, import)))),
         "done" => (3, StatusCode::OK, ImportView::Done(Box::new(done(page, collection, place, import)))),
         "failed" if !wants_columns && problems.is_empty() => {
             let view = ResultView {
                 heading: words.import_failed(),
                 sentence: Some(sentence(words, collection, &plain(&import["problem"]))),
+                may_change_columns: true,
                 ..result(page, collection, import)
             };
             (2, StatusCode::OK, ImportView::Trial(Box::new(view)))
@@ -186,7 +194,7 @@ fn show_import(
         _ => (1, refused, ImportView::Columns(Box::new(columns_view(page, collection, import)))),
     };
     let mut problems = problems;
-    if state == "interrupted" && problems.is_empty() {
+    if state == "interrupted" && import["counts"].is_null() && problems.is_empty() {
         problems.push(words.import_interrupted());
     }
     respond(page, collection, place, step, problems, status, view)
@@ -428,7 +436,23 @@ fn trial(page: &PageCtx<'_>, collection: &Collection, import: &Value) -> ResultV
         0 => None,
         _ => leave_out.as_ref().map(|_| words.import_run()),
     };
-    ResultView { heading: words.import_trial_says(), leave_out, sentence, run, ..view }
+    ResultView { heading: words.import_trial_says(), leave_out, sentence, run, may_change_columns: true, ..view }
+}
+
+/// A run that can be continued.
+fn interrupted(page: &PageCtx<'_>, collection: &Collection, import: &Value) -> ResultView {
+    let words = page.words();
+    let number = |name: &str| import["progress"][name].as_i64().unwrap_or_default();
+    let (done, of) = (number("done"), number("of"));
+    let why = import["problem"].as_str().map(|problem| sentence(words, collection, problem));
+    let state = words.import_goes_on(&display::count(words, done), &display::count(words, of));
+    ResultView {
+        heading: words.import_was_interrupted(),
+        sentence: Some(why.into_iter().chain([state]).collect::<Vec<_>>().join(" ")),
+        run: Some(words.import_continue()),
+        may_change_columns: done == 0,
+        ..result(page, collection, import)
+    }
 }
 
 fn done(page: &PageCtx<'_>, collection: &Collection, place: &Place, import: &Value) -> ResultView {
@@ -450,4 +474,46 @@ fn done(page: &PageCtx<'_>, collection: &Collection, place: &Place, import: &Val
 fn sentence(words: Translations, collection: &Collection, sentence: &str) -> String {
     let label = |named: &str| collection.label_of(&named.replace(' ', "_")).map(|label| words.label(label));
     words.labelled_problems(&Error::invalid(sentence), &label).join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::tests::{TestBrowser, TestServer};
+
+    /// As the file is after a crash in the middle of a run. The first user owns the workspace.
+    const AFTER_CRASH: &str = "UPDATE imports SET owner = 'user 1', state = 'running', process = 'ended', created = 1,
+        changed = 0, unchanged = 0, refused = 0, ran_at = created_at";
+
+    #[test]
+    fn the_page_of_an_interrupted_run_says_how_many_records_are_done_and_continues() {
+        let server = TestServer::new();
+        let admin = server.admin();
+        let made = admin.post_csv("/imports?resource=contacts", "last_name\nAda\nBo\nCy\n").created();
+        let path = format!("/imports/{}", made["id"]);
+        admin.post(&format!("{path}/check"), json!({}));
+        while admin.get(&path).ok()["state"] == "checking" {}
+        server.in_file(|db| Ok(db.execute(AFTER_CRASH, [])?));
+
+        let page = format!("/ui/contacts/import/{}", made["id"]);
+        let mut browser = TestBrowser::signed_in(&server, "owner@example.com");
+        browser.go("http://acme.localhost/ui/enter").go(&page);
+        for text in
+            ["The import was interrupted", "1 of 3 records are done", "Continue the import", "Delete this import"]
+        {
+            assert!(browser.page.text.contains(text), "{text}: {}", browser.page.text);
+        }
+        assert!(!browser.page.text.contains("Change the columns"), "{}", browser.page.text);
+        // The columns stay as they are, also with an old link.
+        browser.go(&format!("{page}?columns=1"));
+        browser.submit(&page, &[("step", "check"), ("mode", "create")]);
+        assert!(browser.page.text.contains("A part of the records is imported."), "{}", browser.page.text);
+
+        browser.go(&page).submit(&page, &[("step", "run")]);
+        while browser.go(&page).page.text.contains("The import is running") {}
+        assert!(browser.page.text.contains("The import is done"), "{}", browser.page.text);
+        let names = admin.get("/contacts").ok()["data"].as_array().unwrap().len();
+        assert_eq!(names, 2, "the first record is not imported again");
+    }
 }

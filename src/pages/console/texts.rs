@@ -429,6 +429,11 @@ words! {
     import_interrupted():
         "The server was restarted meanwhile. Nothing was imported. Start the trial again.",
         "Le serveur a redémarré entre-temps. Rien n’a été importé. Relancez l’essai.";
+    import_was_interrupted(): "The import was interrupted", "L’importation a été interrompue";
+    import_goes_on(done, of):
+        "{done} of {of} records are done. If you continue, none of them is imported twice. If you delete this import, they stay.",
+        "{done} enregistrements sur {of} sont traités. Si vous continuez, aucun n’est importé deux fois. Si vous supprimez cet import, ils restent.";
+    import_continue(): "Continue the import", "Continuer l’importation";
     import_discard(): "Delete this import", "Supprimer cet import";
 
     connect_pbx(): "Connect a PBX", "Connecter un PBX";

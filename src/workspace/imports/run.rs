@@ -1,11 +1,11 @@
 //! The work of an import: to check it, or to run it. Both run on the threads for long-running work, after the response to
 //! the request that began them.
 //!
-//! The rows and the state `done` are written in one transaction. So an import that a restart interrupts has written
-//! nothing, whether refused rows are left out or not.
+//! A run writes its rows in parts, so that others write in between. Each part saves its counts in the transaction of its
+//! rows. Every record is in one of the counts, so their sum says with which record an interrupted run continues.
 
 use std::fs::File as Handle;
-use std::io::{BufWriter, Write};
+use std::io::{BufReader, BufWriter, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use uuid::Uuid;
 
 use super::{ImportColumn, ImportResult, Mode, State, StoredImport, import_running, importable, to_json};
 use crate::api::{
-    BlockingCtx, Error, FileRow, ImportCounts, ImportFollower, ImportMode, ImportRows, Importer, LONGEST, Result,
-    rewrite_cell,
+    BlockingCtx, Error, FileRow, ImportCounts, ImportFollower, ImportMode, ImportRows, ImportStart, Importer, LONGEST,
+    Result, rewrite_cell,
 };
+use crate::durable_fs;
 use crate::executors::Executor;
 use crate::instance::Instance;
 use crate::storage::{Fault, File};
 use crate::tenancy::{InstanceTempDir, Lease, kept_uploads};
-use crate::values::Timestamp;
 
 /// Maximum refused records that a response lists.
 const MOST_LISTED: usize = 100;
@@ -34,7 +34,7 @@ const MOST_LISTED: usize = 100;
 /// Maximum characters of a value in that list.
 const LONGEST_VALUE: usize = 200;
 
-/// Maximum bytes of a file that is copied for a check.
+/// Maximum bytes of a file that is copied for a check or a run.
 const LARGEST_COPY: u64 = 1024 * 1024 * 1024;
 
 /// The name of the column with the reasons in the file of refused rows.
@@ -83,22 +83,26 @@ pub fn begin(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<()> {
     // From now on nobody changes the import. A change that came before is seen in the next turn.
     let running = RunningImport::begin(instance, lease.id(), id)?;
     let (principal, now) = (ctx.principal()?, ctx.now);
-    let state = if step == Step::Check { State::CHECKING } else { State::RUNNING };
     let (caller, process) = (principal.clone(), instance.node.process);
     let import = ctx.request.file().write(move |db| {
         let import = StoredImport::find_own(db, &caller, now, id)?;
         import.check_step(&caller, step)?;
-        import.save_begin(db, state, process)?;
-        Ok::<_, Error>(import)
+        match step {
+            Step::Check => import.save_check(db, process)?,
+            Step::Run { leaves_out } => import.save_run(db, process, leaves_out, now)?,
+        }
+        StoredImport::find_own(db, &caller, now, id)
     })?;
+    let done = import.unfinished_run().map_or(0, |counts| counts.sum());
+    running.at.store(usize::try_from(done).unwrap_or_default(), Ordering::Relaxed);
     let work = ImportWork {
         path: import.path(ctx)?,
-        report: Arc::new(Mutex::new(Report::new(import.refused_path(ctx)?))),
+        report: Arc::new(Mutex::new(Report::new(import.refused_path(ctx)?, import.refused.clone()))),
         importer: Importer {
             recorder: ctx.recorder()?,
             mode: if import.mode == Mode::UPSERT { ImportMode::Upsert } else { ImportMode::Create },
-            dry_run: step == Step::Check,
-            leaves_out: step != Step::Run { leaves_out: false },
+            dry_run: true,
+            leaves_out: step == Step::Check || import.refused_left_out,
             key: import.key.clone(),
             bound_to: import.customer_id,
             is_bound: principal.customer_id.is_some(),
@@ -109,7 +113,6 @@ pub fn begin(ctx: &BlockingCtx<'_>, id: i64, step: Step) -> Result<()> {
         lease,
         step,
         running,
-        now,
     };
     threads.run_within(share.as_ref(), move || work.run());
     Ok(())
@@ -143,10 +146,10 @@ impl Drop for RunningImport {
 struct ImportWork {
     import: StoredImport,
     path: PathBuf,
+    /// For a check, or for the try before a run.
     importer: Importer,
     lease: Lease,
     step: Step,
-    now: Timestamp,
     report: Arc<Mutex<Report>>,
     /// Dropped after the result is saved.
     running: RunningImport,
@@ -179,21 +182,41 @@ impl ImportWork {
         let field =
             |column: &ImportColumn| known.iter().find(|field| Some(&field.name) == column.field.as_ref()).cloned();
         let rows = text.into_rows(import.columns.iter().map(field).collect());
-        let follower = Follower {
-            import: import.clone(),
-            now: self.now,
-            at: Arc::clone(&self.running.at),
-            report: Arc::clone(&self.report),
+        let follower = || {
+            let (at, report) = (Arc::clone(&self.running.at), Arc::clone(&self.report));
+            Box::new(Follower { import: import.clone(), at, report })
         };
-        let copy = if self.step == Step::Check { self.copy() } else { None };
-        let file = copy.as_ref().map_or(self.lease.file(), |(file, _)| file);
-        let counts = files.import(self.importer.clone(), file, rows, LONGEST, Box::new(follower))?;
-        self.report.lock().finish()?;
-        Ok(counts)
+        let tries = |file: &Arc<File>| {
+            let counts = files.import(self.importer.clone(), file, rows.clone(), LONGEST, follower())?;
+            self.report.lock().finish()?;
+            Ok::<_, Error>(counts)
+        };
+        if self.step == Step::Check {
+            return match self.copy() {
+                Some((copy, _folder)) => tries(&copy),
+                None => tries(self.lease.file()),
+            };
+        }
+        let ImportResult { created, changed, unchanged, refused } = import.unfinished_run().unwrap_or_default();
+        let [created, changed, unchanged, refused] =
+            [created, changed, unchanged, refused].map(|count| usize::try_from(count).unwrap_or_default());
+        let start = ImportStart {
+            counts: ImportCounts::of(created, changed, unchanged, refused),
+            at: import.ran_at.unwrap_or(self.importer.recorder.at),
+        };
+        // Without a copy the run relies on the check: another try would keep others from writing.
+        if start.counts.sum() == 0
+            && !self.importer.leaves_out
+            && let Some((copy, _folder)) = self.copy()
+        {
+            tries(&copy)?;
+        }
+        let importer = Importer { dry_run: false, ..self.importer.clone() };
+        files.import_in_parts(importer, self.lease.file(), rows, start, follower())
     }
 
-    /// A copy of the workspace's file, in which a check keeps nobody from writing. `None` if the file is very large, or if
-    /// it cannot be copied: then the check takes the write lane of the file.
+    /// A copy of the workspace's file, in which a check or a try keeps nobody from writing. `None` if the file is very large,
+    /// or if it cannot be copied: then a check takes the write lane of the file, and a run has no try.
     fn copy(&self) -> Option<(Arc<File>, InstanceTempDir)> {
         let (instance, file) = (&self.running.instance, self.lease.file());
         let (data, log) = file.sizes();
@@ -202,7 +225,7 @@ impl ImportWork {
         }
         instance
             .copy_workspace(self.lease.id())
-            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "a check of an import has no copy"))
+            .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "an import has no copy of the file"))
             .ok()
     }
 
@@ -211,10 +234,7 @@ impl ImportWork {
         let (import, listed) = (self.import.clone(), self.report.lock().listed.clone());
         match done {
             Ok(_) if self.step != Step::Check => Ok(kept_uploads::delete(&self.path)?),
-            Ok(counts) => {
-                let save = move |db: &Connection| save_result(db, &import, State::CHECKED, &counts, &listed, None);
-                self.lease.file().write(save)
-            }
+            Ok(counts) => self.lease.file().write(move |db| save_result(db, &import, State::CHECKED, &counts, &listed)),
             Err(error) => {
                 if error.status().is_server_error() {
                     tracing::error!(%error, import = import.id, "an import failed");
@@ -235,22 +255,31 @@ fn save_result(
     state: State,
     counts: &ImportCounts,
     refused: &[RefusedRecord],
-    ran_at: Option<Timestamp>,
 ) -> Result<()> {
     let ImportResult { created, changed, unchanged, refused: count } = counts.into();
     let sql = "UPDATE imports SET state = ?2, created = ?3, changed = ?4, unchanged = ?5, refused = ?6,
-                   refused_records = ?7, ran_at = ?8, refused_left_out = ?9, problem = NULL
+                   refused_records = ?7, refused_left_out = ?8, problem = NULL
                WHERE id = ?1";
-    let left_out = ran_at.is_some() && count > 0;
-    let values = params![import.id, state, created, changed, unchanged, count, to_json(&refused)?, ran_at, left_out];
+    let left_out = match state {
+        State::CHECKED => false,
+        State::DONE => count > 0,
+        _ => import.refused_left_out,
+    };
+    let values = params![import.id, state, created, changed, unchanged, count, to_json(&refused)?, left_out];
     db.prepare_cached(sql)?.execute(values)?;
     Ok(())
 }
 
+/// Saves that a check or a run has failed, or that a run was interrupted after its first part.
 fn save_failure(db: &Connection, import: &StoredImport, refused: &[RefusedRecord], problem: &str) -> Result<()> {
-    import.save_state(db, State::FAILED)?;
-    let sql = "UPDATE imports SET refused_records = ?2, problem = ?3 WHERE id = ?1";
-    db.prepare_cached(sql)?.execute(params![import.id, to_json(&refused)?, problem])?;
+    let sql = "UPDATE imports SET state = ?2, problem = ?3
+               WHERE id = ?1 AND state = ?4 AND created + changed + unchanged + refused > 0";
+    let values = params![import.id, State::INTERRUPTED, problem, State::RUNNING];
+    if db.prepare_cached(sql)?.execute(values)? == 0 {
+        import.save_state(db, State::FAILED)?;
+        let sql = "UPDATE imports SET refused_records = ?2, problem = ?3 WHERE id = ?1";
+        db.prepare_cached(sql)?.execute(params![import.id, to_json(&refused)?, problem])?;
+    }
     Ok(())
 }
 
@@ -269,7 +298,6 @@ impl From<&ImportCounts> for ImportResult {
 /// Follows the import: its progress, and the refused rows.
 struct Follower {
     import: StoredImport,
-    now: Timestamp,
     at: Arc<AtomicUsize>,
     report: Arc<Mutex<Report>>,
 }
@@ -288,8 +316,25 @@ impl ImportFollower for Follower {
         self.report.lock().add(rows, row, why)
     }
 
+    fn begins_part(&mut self, counts: &ImportCounts) -> Result<()> {
+        self.report.lock().keep_first(counts.refused)
+    }
+
+    fn part_written(&mut self, db: &Connection, counts: &ImportCounts) -> Result<()> {
+        self.save(db, State::RUNNING, counts)
+    }
+
     fn finished(&mut self, db: &Connection, counts: &ImportCounts) -> Result<()> {
-        save_result(db, &self.import, State::DONE, counts, &self.report.lock().listed, Some(self.now))
+        self.save(db, State::DONE, counts)
+    }
+}
+
+impl Follower {
+    fn save(&self, db: &Connection, state: State, counts: &ImportCounts) -> Result<()> {
+        let mut report = self.report.lock();
+        // The file is on disk before the transaction that counts its rows.
+        report.finish()?;
+        save_result(db, &self.import, state, counts, &report.listed)
     }
 }
 
@@ -297,20 +342,38 @@ impl ImportFollower for Follower {
 struct Report {
     path: PathBuf,
     file: Option<csv::Writer<BufWriter<Handle>>>,
+    /// Number of rows in the file. `None` if an earlier process has written it.
+    rows: Option<usize>,
     /// Whether each column is in the file. A file of refused rows that is refused again keeps one column of reasons.
     is_kept: Vec<bool>,
     listed: Vec<RefusedRecord>,
 }
 
 impl Report {
-    fn new(path: PathBuf) -> Self {
-        Self { path, file: None, is_kept: Vec::new(), listed: Vec::new() }
+    fn new(path: PathBuf, listed: Vec<RefusedRecord>) -> Self {
+        Self { path, file: None, rows: None, is_kept: Vec::new(), listed }
     }
 
     fn begin(&mut self) -> Result<()> {
         self.file = None;
+        self.rows = Some(0);
         self.listed.clear();
         Ok(kept_uploads::delete(&self.path)?)
+    }
+
+    /// Removes rows behind the first ones. They were added in a transaction that was not committed.
+    fn keep_first(&mut self, rows: usize) -> Result<()> {
+        if rows == 0 {
+            return self.begin();
+        }
+        if self.rows != Some(rows) {
+            self.file = None;
+            let file = Handle::options().read(true).write(true).open(&self.path).map_err(unwritable)?;
+            file.set_len(end_of_record(&file, rows)?).map_err(unwritable)?;
+            self.listed.truncate(rows);
+            self.rows = Some(rows);
+        }
+        Ok(())
     }
 
     fn add(&mut self, rows: &ImportRows, row: &FileRow<'_>, why: &Error) -> Result<()> {
@@ -325,31 +388,65 @@ impl Report {
         self.open(rows)?;
         let Self { file: Some(file), is_kept, .. } = self else { return Ok(()) };
         let cells = cells.into_iter().zip(is_kept).filter(|(_, is)| **is).map(|(cell, _)| cell);
-        file.write_record(cells.chain([reason]).chain(more)).map_err(unwritable)
+        file.write_record(cells.chain([reason]).chain(more)).map_err(unwritable)?;
+        self.rows = self.rows.map(|rows| rows + 1);
+        Ok(())
     }
 
-    /// Creates the file with its first line, if it is not there yet.
+    /// Opens the file behind its last row. A new file gets its first line.
     fn open(&mut self, rows: &ImportRows) -> Result<()> {
         if self.file.is_none() {
-            let mut text = BufWriter::new(Handle::create(&self.path).map_err(unwritable)?);
-            // Spreadsheets read the file as UTF-8 only if it begins with the mark.
-            text.write_all("\u{feff}".as_bytes()).map_err(unwritable)?;
+            let is_new = self.rows == Some(0);
+            let file = match is_new {
+                true => Handle::create(&self.path),
+                false => Handle::options().append(true).open(&self.path),
+            };
+            let mut text = BufWriter::new(file.map_err(unwritable)?);
+            if is_new {
+                durable_fs::sync(durable_fs::folder_of(&self.path)?)?;
+                // Spreadsheets read the file as UTF-8 only if it begins with the mark.
+                text.write_all("\u{feff}".as_bytes()).map_err(unwritable)?;
+            }
             let delimiter = rows.delimiter().and_then(|delimiter| u8::try_from(delimiter).ok()).unwrap_or(b',');
             let mut builder = csv::WriterBuilder::new();
             builder.delimiter(delimiter).flexible(true).terminator(csv::Terminator::CRLF);
             let mut file = builder.from_writer(text);
             self.is_kept = rows.columns().iter().map(|column| column.name != REASON).collect();
-            let names = rows.columns().iter().zip(&self.is_kept).filter(|(_, is)| **is);
-            let names = names.map(|(column, _)| rewrite_cell(&column.name)).chain([REASON.to_owned()]);
-            file.write_record(names).map_err(unwritable)?;
+            if is_new {
+                let names = rows.columns().iter().zip(&self.is_kept).filter(|(_, is)| **is);
+                let names = names.map(|(column, _)| rewrite_cell(&column.name)).chain([REASON.to_owned()]);
+                file.write_record(names).map_err(unwritable)?;
+            }
             self.file = Some(file);
         }
         Ok(())
     }
 
+    /// Writes the file to the disk.
     fn finish(&mut self) -> Result<()> {
-        self.file.as_mut().map_or(Ok(()), |file| file.flush().map_err(unwritable))
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.flush().map_err(unwritable)?;
+        file.get_ref().get_ref().sync_data().map_err(unwritable)
     }
+}
+
+/// The length of a file of refused rows up to the record with this number. Quotes decide where a record ends, whatever
+/// the delimiter is.
+fn end_of_record(file: &Handle, number: usize) -> Result<u64> {
+    let (mut length, mut ends, mut is_quoted) = (0, 0, false);
+    for byte in BufReader::new(file).bytes() {
+        let byte = byte.map_err(unwritable)?;
+        length += 1;
+        is_quoted ^= byte == b'"';
+        if byte == b'\n' && !is_quoted {
+            ends += 1;
+            // The first line has the names of the columns.
+            if ends > number {
+                return Ok(length);
+            }
+        }
+    }
+    Err(Error::Internal(format!("the file of refused rows has fewer than {number} rows")))
 }
 
 fn unwritable(error: impl std::fmt::Display) -> Error {

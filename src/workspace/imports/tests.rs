@@ -290,15 +290,13 @@ fn kept_files_are_limited_and_deleted_with_the_import_after_a_day_and_with_the_w
 }
 
 #[test]
-fn an_import_that_a_restart_interrupted_says_so_and_has_changed_nothing() {
+fn a_check_that_a_restart_interrupted_says_so_and_is_started_again() {
     let server = TestServer::new();
     let admin = Importer(server.admin());
     let made = admin.upload("contacts", "last_name\nAda\n");
-    admin.check(&made);
-    // As the file is after a crash in the middle of the run.
-    server.in_file(|db| Ok(db.execute("UPDATE imports SET state = 'running', process = 'ended'", [])?));
+    // As the file is after a crash in the middle of the check.
+    server.in_file(|db| Ok(db.execute("UPDATE imports SET state = 'checking', process = 'ended'", [])?));
     assert_eq!(admin.get(&made)["state"], "interrupted");
-    assert_eq!(total(&admin.0, "/contacts"), 0);
     admin.0.post(&path(&made, "/run"), json!({})).rejected(422, "import_not_checked");
     assert_eq!(counts(&admin.check(&made)), [1, 0, 0, 0]);
     assert_eq!(admin.run(&made)["state"], "done");
@@ -310,6 +308,98 @@ fn an_import_that_a_restart_interrupted_says_so_and_has_changed_nothing() {
         (&failed["state"], &failed["problem"]),
         (&json!("failed"), &json!("The file of this import is no longer there. Upload it again."))
     );
+}
+
+/// As the file is after a crash in the middle of a run that leaves refused records out: three records are done.
+const AFTER_CRASH: &str =
+    "UPDATE imports SET state = 'running', process = 'ended', created = 2, changed = 0, unchanged = 0,
+    refused = 1, refused_records = json_array(refused_records -> 0), refused_left_out = 1, ran_at = created_at";
+
+#[test]
+fn a_run_that_a_restart_interrupted_continues_with_the_next_record() {
+    let server = TestServer::new();
+    let admin = Importer(server.admin());
+    let csv = "last_name,email,note\nAda,,\n,,\"a\nb\"\nBo,,\nCy,,\nDi,nobody,\nEd,ed@example.com,\n";
+    let made = admin.upload("contacts", csv);
+    let checked = admin.check(&made);
+    let refused = admin.0.get(&path(&made, "/refused.csv")).text;
+    server.in_file(|db| Ok(db.execute(AFTER_CRASH, [])?));
+
+    let interrupted = admin.get(&made);
+    assert_eq!(
+        (&interrupted["state"], &interrupted["progress"]),
+        (&json!("interrupted"), &json!({"done": 3, "of": 6})),
+        "{interrupted}"
+    );
+    admin.plan(&made, json!({"mode": "create"})).rejected(422, "import_begun");
+    admin.0.post(&path(&made, "/check"), json!({})).rejected(422, "import_begun");
+
+    let done = admin.run(&made);
+    assert_eq!((&done["state"], counts(&done)), (&json!("done"), [4, 0, 0, 2]), "{done}");
+    assert_eq!((&done["refused"], &done["refused_left_out"]), (&checked["refused"], &json!(true)));
+    assert_eq!(admin.0.get(&path(&made, "/refused.csv")).text, refused);
+    let names = admin.0.get("/contacts").ok()["data"].clone();
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|row| row["last_name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Cy", "Ed"], "the first three records are not imported again");
+    let updated = admin.0.get("/contacts/1").ok()["updated_at"].clone();
+    assert_eq!(updated, done["ran_at"], "the records of both parts have the time of the first run");
+}
+
+#[test]
+fn an_interrupted_run_can_be_deleted_and_one_that_has_written_nothing_can_begin_again() {
+    let server = TestServer::new();
+    let admin = Importer(server.admin());
+    let made = admin.upload("contacts", "last_name,email\nAda,\n,x\nBo,\n");
+    admin.check(&made);
+    server.in_file(|db| Ok(db.execute(AFTER_CRASH, [])?));
+    admin.0.delete(&path(&made, "")).ok();
+    admin.0.get(&path(&made, "")).rejected(404, "not_found");
+
+    let made = admin.upload("contacts", "last_name\nAda\n");
+    admin.check(&made);
+    let nothing = "UPDATE imports SET state = 'running', process = 'ended', created = 0, ran_at = created_at";
+    server.in_file(move |db| Ok(db.execute(nothing, [])?));
+    assert_eq!(admin.get(&made)["state"], "interrupted");
+    assert_eq!(counts(&admin.run(&made)), [1, 0, 0, 0]);
+    assert_eq!(total(&admin.0, "/contacts"), 1);
+    // A second form of the same rows, whose columns are chosen again.
+    let made = admin.upload("contacts", "last_name\nAda\n");
+    admin.check(&made);
+    server.in_file(move |db| Ok(db.execute(nothing, [])?));
+    assert_eq!(admin.plan(&made, json!({"mode": "create"})).created()["state"], "uploaded");
+}
+
+#[test]
+fn a_run_stops_where_its_file_ends_and_says_how_many_records_are_done() {
+    let server = TestServer::new();
+    let admin = Importer(server.admin());
+    let made = admin.upload("contacts", "last_name,email\nAda,\nBo,\n,x\nCy,\n");
+    admin.check(&made);
+    server.in_file(|db| Ok(db.execute(AFTER_CRASH, [])?));
+    std::fs::remove_dir_all(server.instance.config.data_dir.join("imports")).unwrap();
+    let interrupted = admin.run(&made);
+    assert_eq!(
+        (&interrupted["state"], &interrupted["problem"], &interrupted["progress"]["done"]),
+        (&json!("interrupted"), &json!("The file of this import is no longer there. Upload it again."), &json!(3))
+    );
+}
+
+#[test]
+fn many_records_are_imported_in_several_transactions_and_their_counts_add_up() {
+    let server = TestServer::new();
+    let admin = Importer(server.admin());
+    let rows: String =
+        (0..4_001).map(|n| if n % 1_000 == 0 { ",x\n".into() } else { format!("Name {n},\n") }).collect();
+    let made = admin.upload("contacts", format!("last_name,email\n{rows}"));
+    assert_eq!(counts(&admin.check(&made)), [3_996, 0, 0, 5]);
+    let refused = admin.0.get(&path(&made, "/refused.csv")).text;
+    let before = server.instance.registry.lease(server.acme.id).file().batches_written();
+    let done = admin.step(&made, "/run", json!({"leave_out_refused": true}));
+    assert_eq!((counts(&done), &done["state"]), ([3_996, 0, 0, 5], &json!("done")));
+    assert_eq!(total(&admin.0, "/contacts"), 3_996);
+    assert_eq!(admin.0.get(&path(&made, "/refused.csv")).text, refused);
+    let parts = server.instance.registry.lease(server.acme.id).file().batches_written() - before;
+    assert!(parts > 3, "{parts} transactions");
 }
 
 /// A body of a form with these parts: name, file name, content.

@@ -10,7 +10,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::client::Request;
-use crate::test_server::{Team, TestServer, Who, text};
+use crate::test_server::{Team, TestServer, Who, eventually, text};
 
 /// Number of responses per client to repeat after a kill.
 const ASKED_AGAIN: usize = 3;
@@ -35,6 +35,17 @@ fn workspaces_that_were_answered_survive_a_kill_and_doctor_clears_the_one_half_m
 #[ignore = "the long form"]
 fn workspaces_that_were_answered_survive_thirty_kills() {
     kill_while_workspaces_are_made(30);
+}
+
+#[test]
+fn an_import_that_was_killed_continues_with_the_next_record() {
+    kill_while_a_file_is_imported(3);
+}
+
+#[test]
+#[ignore = "the long form"]
+fn an_import_that_was_killed_twenty_times_has_every_record_once() {
+    kill_while_a_file_is_imported(20);
 }
 
 /// The requests of a client, each of which created a customer with an idempotency key.
@@ -169,4 +180,68 @@ fn make_workspaces_until_gone(server: &TestServer, owner: &Who, label: &str, tol
         let Ok(answer) = connection.ask(&request) else { return };
         told.send(text(&answer.created()["id"])).unwrap();
     }
+}
+
+/// Kills the server after a part of a file is imported, as often as `rounds` says, and continues the import.
+fn kill_while_a_file_is_imported(rounds: usize) {
+    const RECORDS: usize = 20_000;
+    let mut server = TestServer::new();
+    let acme = server.team("acme");
+    let is_bad = |n: usize| n % 100 == 7;
+    let rows = (1..=RECORDS).map(|n| if is_bad(n) { format!(",bad {n}\n") } else { format!("Name {n},\n") });
+    let csv = format!("last_name,note\n{}", rows.collect::<String>());
+    let upload = Request {
+        method: "POST",
+        path: "/api/imports?resource=contacts",
+        host: &acme.inside.host,
+        token: acme.inside.token.as_deref(),
+        headers: &[("Content-Type", "text/csv")],
+        body: Some(&csv),
+    };
+    let path = format!("/imports/{}", server.ask(&upload).created()["id"]);
+    let step = |server: &TestServer, step: &str| {
+        let begun = server.post(&acme.inside, &format!("{path}/{step}"), json!({"leave_out_refused": true}));
+        assert_eq!(begun.status, 202, "{begun:?}");
+    };
+    let done = |import: &Value| {
+        import["counts"].as_object().map_or(0, |counts| counts.values().filter_map(Value::as_i64).sum())
+    };
+    let total = |server: &TestServer| server.get(&acme.inside, "/contacts?per_page=1").ok()["total"].clone();
+    let show = |server: &TestServer| server.get(&acme.inside, &path).ok();
+    step(&server, "check");
+    eventually("the check ends", || show(&server)["state"] == "checked");
+    let bad_rows = server.download(&acme.inside, &format!("{path}/refused.csv"));
+
+    let mut interruptions = 0;
+    for round in 0..rounds {
+        let before = if round == 0 { 0 } else { done(&show(&server)) };
+        step(&server, "run");
+        eventually("a part is in", || done(&show(&server)) > before);
+        server.kill();
+        server.ended();
+        server.is_sound();
+        server.start();
+        let import = show(&server);
+        if import["state"] == "done" {
+            break;
+        }
+        assert_eq!((&import["state"], &import["progress"]["done"]), (&json!("interrupted"), &json!(done(&import))));
+        assert_eq!(total(&server), import["counts"]["created"], "as many as it says: round {round}");
+        interruptions += 1;
+    }
+    assert!(interruptions > 1, "{interruptions} interruptions");
+    if show(&server)["state"] == "interrupted" {
+        step(&server, "run");
+    }
+    eventually("the rest is in", || show(&server)["state"] == "done");
+    let import = show(&server);
+    let bad = (1..=RECORDS).filter(|n| is_bad(*n)).count();
+    let counts = json!({"created": RECORDS - bad, "changed": 0, "unchanged": 0, "refused": bad});
+    assert_eq!(import["counts"], counts, "{import}");
+    assert_eq!(server.download(&acme.inside, &format!("{path}/refused.csv")), bad_rows);
+    let exported = server.download(&acme.inside, "/contacts/export");
+    let exported: Vec<Value> = serde_json::from_str(&exported).unwrap();
+    let names: BTreeSet<String> = exported.iter().map(|row| text(&row["last_name"])).collect();
+    assert_eq!((names.len(), exported.len()), (RECORDS - bad, RECORDS - bad), "every record is there once");
+    server.is_sound();
 }
