@@ -29,7 +29,7 @@ use crate::storage::{Fault, File};
 use crate::tenancy::ChangeRecorder;
 use crate::values::Flag;
 
-/// Maximum rows per request. Writing that many takes some ten seconds, in which the workspace has no other writes.
+/// Maximum rows per request. Writing that many in one turn takes some ten seconds, in which the workspace has no other writes.
 pub const MOST_ROWS: usize = 250_000;
 
 /// Time limit of an import, for a slow and busy machine.
