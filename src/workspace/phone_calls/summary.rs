@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, Row, params_from_iter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -165,10 +165,10 @@ pub fn show(
         to: Timestamp::from_seconds(to),
         sum: pass.sum,
         not_called_back,
-        mean_duration_s: (pass.measured > 0.0).then(|| pass.seconds / pass.measured),
+        mean_duration_s: (pass.measured > 0).then(|| pass.seconds as f64 / pass.measured as f64),
         groups: query.by.map(|_| pass.groups(from, to)),
-        by_direction: pass.directions,
-        by_status: pass.statuses,
+        by_direction: Direction::WORDS.iter().copied().zip(pass.directions).collect(),
+        by_status: Status::WORDS.iter().copied().zip(pass.statuses).collect(),
     }))
 }
 
@@ -232,61 +232,70 @@ fn day(zone: &TimeZone, second: i64) -> (String, i64) {
 struct Pass {
     slices: Vec<Slice>,
     of_slices: Vec<CallCounts>,
-    /// By agent or queue. The empty name stands for none.
-    of_names: HashMap<String, CallCounts>,
+    /// By agent or queue, in UTF-8. The empty name stands for none.
+    of_names: HashMap<Vec<u8>, CallCounts>,
     sum: CallCounts,
-    directions: BTreeMap<&'static str, u64>,
-    statuses: BTreeMap<&'static str, u64>,
+    /// In the order of the words.
+    directions: [u64; Direction::WORDS.len()],
+    statuses: [u64; Status::WORDS.len()],
     /// The answered calls that have a duration, and the sum of their durations.
-    measured: f64,
-    seconds: f64,
+    measured: u64,
+    seconds: u64,
 }
 
 impl Pass {
     fn new(slices: Vec<Slice>) -> Self {
-        let zeros = |words: &[&'static str]| words.iter().map(|word| (*word, 0)).collect();
         Self {
             of_slices: vec![CallCounts::default(); slices.len()],
             slices,
             of_names: HashMap::new(),
             sum: CallCounts::default(),
-            directions: zeros(Direction::WORDS),
-            statuses: zeros(Status::WORDS),
-            measured: 0.0,
-            seconds: 0.0,
+            directions: Default::default(),
+            statuses: Default::default(),
+            measured: 0,
+            seconds: 0,
         }
     }
 
+    /// Texts are read as bytes: SQLite copies a text for each read, because its callers expect a NUL behind it.
     fn run(&mut self, db: &Connection, by: Option<Grouping>, condition: &str, bound: &[Sql]) -> Result<()> {
         let name = match by {
-            Some(Grouping::AGENT) => "agent_name",
-            Some(Grouping::QUEUE) => "queue",
-            _ => "NULL",
+            Some(Grouping::AGENT) => ", CAST(agent_name AS BLOB)",
+            Some(Grouping::QUEUE) => ", CAST(queue AS BLOB)",
+            _ => "",
         };
-        let has_names = name != "NULL";
         let sql = format!(
-            "SELECT started_at, direction, status, answered, duration_s, {name}
+            "SELECT started_at, CAST(direction AS BLOB), CAST(status AS BLOB), answered, duration_s {name}
              FROM phone_calls INDEXED BY phone_calls_period WHERE {condition}"
         );
         let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(bound))?;
+        let mut slice = 0;
         while let Some(row) = rows.next()? {
-            let (started, direction, status): (i64, Direction, Status) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let direction = word_at(row, 1, Direction::WORDS)?;
+            let status = word_at(row, 2, Status::WORDS)?;
             let (answered, seconds): (bool, Option<u32>) = (row.get(3)?, row.get(4)?);
-            let missed = direction == Direction::INBOUND && status == Status::MISSED;
-            *self.directions.entry(direction.0).or_default() += 1;
-            *self.statuses.entry(status.0).or_default() += 1;
+            let missed =
+                Direction::WORDS[direction] == Direction::INBOUND.0 && Status::WORDS[status] == Status::MISSED.0;
+            self.directions[direction] += 1;
+            self.statuses[status] += 1;
             if let (true, Some(seconds)) = (answered, seconds) {
-                self.measured += 1.0;
-                self.seconds += f64::from(seconds);
+                self.measured += 1;
+                self.seconds += u64::from(seconds);
             }
             self.sum.count(answered, missed);
-            let slice = self.slices.partition_point(|slice| slice.last < started);
-            if let Some(counts) = self.of_slices.get_mut(slice) {
-                counts.count(answered, missed);
+            if !self.slices.is_empty() {
+                let started: i64 = row.get(0)?;
+                // The index has the order of time, so the next call is mostly in the same slice.
+                if !self.slices.get(slice).is_some_and(|slice| slice.first <= started && started <= slice.last) {
+                    slice = self.slices.partition_point(|slice| slice.last < started);
+                }
+                if let Some(counts) = self.of_slices.get_mut(slice) {
+                    counts.count(answered, missed);
+                }
             }
-            if has_names {
-                let name = row.get_ref(5)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+            if !name.is_empty() {
+                let name = row.get_ref(5)?.as_bytes_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
                 match self.of_names.get_mut(name) {
                     Some(counts) => counts.count(answered, missed),
                     None => self.of_names.entry(name.to_owned()).or_default().count(answered, missed),
@@ -302,13 +311,21 @@ impl Pass {
             let (from, to) = (Timestamp::from_seconds(first), Timestamp::from_seconds(last));
             CallGroup { key, from, to, sum }
         };
-        let mut names: Vec<(String, CallCounts)> = self.of_names.drain().collect();
+        let text = |(name, counts): (Vec<u8>, _)| (String::from_utf8_lossy(&name).into_owned(), counts);
+        let mut names: Vec<(String, CallCounts)> = self.of_names.drain().map(text).collect();
         names.sort_by(|(name, counts), (other, others)| others.total.cmp(&counts.total).then_with(|| name.cmp(other)));
         let names = names.into_iter().take(MOST_NAMES);
         let names = names.map(|(name, sum)| group(Some(name).filter(|name| !name.is_empty()), from, to, sum));
         let slices = self.slices.drain(..).zip(&self.of_slices);
         slices.map(|(slice, sum)| group(Some(slice.key), slice.first, slice.last, *sum)).chain(names).collect()
     }
+}
+
+/// The place of a word in the list of its words.
+fn word_at(row: &Row<'_>, column: usize, words: &[&str]) -> Result<usize> {
+    let word = row.get_ref(column)?.as_bytes().map_err(rusqlite::Error::from)?;
+    let at = words.iter().position(|known| known.as_bytes() == word);
+    at.ok_or_else(|| Error::Internal(format!("a call has the unknown word {:?}", String::from_utf8_lossy(word))))
 }
 
 impl CallCounts {
