@@ -44,7 +44,7 @@ fn an_import_that_was_killed_continues_with_the_next_record() {
 
 #[test]
 #[ignore = "the long form"]
-fn an_import_that_was_killed_twenty_times_has_every_record_once() {
+fn an_import_that_is_killed_again_and_again_has_every_record_once() {
     kill_while_a_file_is_imported(20);
 }
 
