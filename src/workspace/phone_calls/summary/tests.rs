@@ -260,7 +260,8 @@ proptest! {
             json!({
                 "direction": if *is_inbound { "inbound" } else { "outbound" }, "status": status, "number_from": from,
                 "number_to": to, "started_at": crate::values::Timestamp::from_seconds(begins + second),
-                "queue": (["A", "b", "a b"][*format]), "agent_name": number_name(*caller),
+                "queue": ([Some("A"), None, Some("b c")][*format]), "agent_name": number_name(*caller),
+                "duration_s": (*caller > 1).then_some(second / 7),
             })
         });
         admin.post("/phone-calls/import", Value::Array(rows.collect())).created();
@@ -269,6 +270,7 @@ proptest! {
             ("day", days[0].to_owned(), days[1].to_owned()),
             ("hour", format!("{}T11:17", days[0]), format!("{}T03:05:07", days[1])),
             ("agent", days[0].to_owned(), days[1].to_owned()),
+            ("queue", days[0].to_owned(), days[1].to_owned()),
         ] {
             let sum = summary(&admin, &format!("from={from}&to={to}&by={by}&{filter}"));
             let of = |name: &str| groups(&sum).iter().map(|group| group[name].as_u64().unwrap()).sum::<u64>();
@@ -281,12 +283,14 @@ proptest! {
                     "filter[started_at][gte]={}&filter[started_at][lte]={}&{filter}",
                     group["from"].as_str().unwrap(), group["to"].as_str().unwrap(),
                 );
-                let of_agent = match (by, group["key"].as_str()) {
+                let of_name = match (by, group["key"].as_str()) {
                     ("agent", Some(name)) => format!("&filter[agent_name]={}", name.replace(' ', "+")),
+                    ("queue", Some(name)) => format!("&filter[queue]={}", name.replace(' ', "+")),
                     _ => String::new(),
                 };
-                let listed = |more: &str| total(&admin, &format!("{period}{of_agent}{more}"));
-                if by != "agent" || group["key"].is_string() {
+                let listed = |more: &str| total(&admin, &format!("{period}{of_name}{more}"));
+                // A filter that is given twice counts once.
+                if group["key"].is_string() && !(by == "queue" && filter.contains("queue")) {
                     prop_assert_eq!(&group["total"], &listed(""), "{}", group);
                     prop_assert_eq!(&group["answered"], &listed("&filter[answered]=1"), "{}", group);
                     prop_assert_eq!(&group["missed"], &listed("&filter[direction]=inbound&filter[status]=missed"), "{}", group);
@@ -300,6 +304,17 @@ proptest! {
             let chosen = admin.get(&format!("/phone-calls?per_page=500&filter[started_at][gte]={from}&filter[started_at][lte]={to}&{filter}")).ok();
             let sum = summary(&admin, &format!("from={from}&to={to}&{filter}"));
             prop_assert_eq!(&sum["not_called_back"], &json!(not_called_back(&all, &chosen)));
+            let chosen = chosen["data"].as_array().unwrap();
+            for (name, field) in [("by_direction", "direction"), ("by_status", "status")] {
+                for (word, counted) in sum[name].as_object().unwrap() {
+                    let of_word = chosen.iter().filter(|call| call[field] == **word).count();
+                    prop_assert_eq!(counted, &json!(of_word), "{} {}", name, word);
+                }
+            }
+            let answered = chosen.iter().filter(|call| call["answered"] == true);
+            let durations: Vec<u64> = answered.filter_map(|call| call["duration_s"].as_u64()).collect();
+            let mean = (!durations.is_empty()).then(|| durations.iter().sum::<u64>() as f64 / durations.len() as f64);
+            prop_assert_eq!(&sum["mean_duration_s"], &json!(mean));
         }
     }
 }
