@@ -132,12 +132,7 @@ impl EventStreams {
             last_ring: 0,
             sender,
         };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stream.run(position) => {}
-                _ = dropped => {}
-            }
-        });
+        tokio::spawn(stream.run(position, dropped));
         Ok(Either::Right(channel))
     }
 
@@ -293,8 +288,17 @@ struct Stream {
 struct ReaderGone;
 
 impl Stream {
-    async fn run(mut self, position: EventPosition) {
-        let ended = match self.begin(position).await {
+    /// Runs until the session or the stream ends, or `dropped` resolves.
+    async fn run(mut self, position: EventPosition, dropped: oneshot::Receiver<()>) {
+        tokio::select! {
+            () = self.send_all(position) => {}
+            _ = dropped => {}
+        }
+    }
+
+    async fn send_all(&mut self, position: EventPosition) {
+        // What lives only before the stream runs is boxed.
+        let ended = match Box::pin(self.begin(position)).await {
             Ok(audience) => self.follow(audience).await,
             Err(ended) => Err(ended),
         };

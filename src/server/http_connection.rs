@@ -65,13 +65,17 @@ type ConnectionResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 /// Does the TLS handshake first, if TLS is on. The handshake has as much time as a request's head.
 async fn serve_connection(stream: TcpStream, answering: RequestHandler, tls: Option<Arc<Tls>>) -> ConnectionResult {
     stream.set_nodelay(true)?;
-    let Some(tls) = tls.filter(|_| answering.sent_on.is_none()) else { return converse(stream, answering).await };
+    // Each future is boxed: an idle connection has the size of what it does, not of the largest that it could do.
+    let Some(tls) = tls.filter(|_| answering.sent_on.is_none()) else {
+        return Box::pin(converse(stream, answering)).await;
+    };
     let mut stopping = answering.service.stopping();
     let patience = answering.service.instance().config.header_timeout;
-    tokio::select! {
-        shaken = tokio::time::timeout(patience, tls.accept(stream)) => converse(shaken??, answering).await,
-        _ = stopping.changed() => Ok(()),
-    }
+    let shaken = tokio::select! {
+        shaken = Box::pin(tokio::time::timeout(patience, tls.accept(stream))) => shaken??,
+        _ = stopping.changed() => return Ok(()),
+    };
+    Box::pin(converse(shaken, answering)).await
 }
 
 async fn converse<S>(stream: S, answering: RequestHandler) -> ConnectionResult
@@ -108,7 +112,9 @@ where
         async move {
             let mut response = match next {
                 Ok(_) if let Some(port) = sent_on => service.redirect_to_tls(request, peer, port),
-                Ok(_) => service.answer(request, peer).await,
+                // hyper keeps the memory of this future until the connection ends. The work of a request is boxed, so that
+                // its memory is free when the response begins.
+                Ok(_) => Box::pin(service.answer(request, peer)).await,
                 Err(why) => service.reject(request, peer, why),
             };
             if next == Ok(Next::Never) {
