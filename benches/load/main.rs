@@ -10,6 +10,8 @@ mod pages;
 mod peers;
 mod report;
 mod routing;
+#[path = "../../tests/it/s3_stub.rs"]
+mod s3_stub;
 mod server;
 
 use std::fmt::Arguments;
@@ -31,7 +33,7 @@ use tokio::time::timeout;
 use client::{ANSWER_LIMIT, Connection, Tally, Times, Window, load, load_at_rate};
 use many::Many;
 use report::{Conditions, Measurement, Name, Report, Starts};
-use server::{Engine, Held, Measured, Process, Workspace};
+use server::{Engine, Held, Measured, Process, Store, Workspace};
 
 /// Few, because the client shares the cores with the server.
 const CLIENT_WORKERS: usize = 2;
@@ -81,6 +83,10 @@ struct Options {
     /// Measures this program instead of the one that was built, for a comparison on one machine
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
+
+    /// Keeps all files in an object store that responds after so many milliseconds
+    #[arg(long, value_name = "MS")]
+    store: Option<u64>,
 
     /// The log of the server; `info` has a line for each request
     #[arg(long, value_name = "LEVEL", default_value = "warn")]
@@ -170,7 +176,8 @@ fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let program = options.program.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_cx-engine").into());
-    server::measure_program(Measured { program, log: options.log.clone() });
+    let store = options.store.map(Store::start).transpose()?;
+    server::measure_program(Measured { program, log: options.log.clone(), store });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(CLIENT_WORKERS)
         .enable_all()

@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::{ANSWER_LIMIT, Connection};
+use crate::s3_stub::{Fault, S3Stub};
 
 /// The line on stdout of a server that is ready. Its address follows.
 const READY: &str = "listening on http://";
@@ -36,6 +37,30 @@ pub const DATA_DIRECTORY: &str = env!("CARGO_TARGET_TMPDIR");
 pub struct Measured {
     pub program: PathBuf,
     pub log: String,
+    pub store: Option<Store>,
+}
+
+/// An object store in this process. Each data directory has a prefix of its own.
+pub struct Store {
+    stub: S3Stub,
+    keys: (PathBuf, PathBuf),
+    _folder: TempDir,
+}
+
+impl Store {
+    /// A store that responds after so many milliseconds.
+    pub fn start(delay: u64) -> Result<Self> {
+        let (stub, folder) = (S3Stub::start(), tempfile::tempdir()?);
+        stub.fault(Fault::Delay(delay));
+        Ok(Self { keys: stub.key_files(folder.path()), stub, _folder: folder })
+    }
+
+    fn set_for(&self, command: &mut Command, data: &TempDir) {
+        let prefix = data.path().file_name().unwrap_or_default().to_string_lossy();
+        let (key, secret) = &self.keys;
+        command.arg("--store-url").arg(format!("{}/{prefix}", self.stub.url()));
+        command.arg("--store-key-file").arg(key).arg("--store-secret-file").arg(secret);
+    }
 }
 
 static MEASURED: OnceLock<Measured> = OnceLock::new();
@@ -89,6 +114,9 @@ impl Engine {
             // The settings of the user or the machine would change the results.
             .args(["--config", "/dev/null"])
             .env_clear();
+        if let Some(store) = &measured().store {
+            store.set_for(&mut command, data);
+        }
         command
     }
 

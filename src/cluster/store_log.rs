@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::command_log;
 use super::key_copies::KeyCopies;
@@ -586,6 +587,24 @@ impl StoreLog {
         Ok((key, bytes))
     }
 
+    /// Deletes the logs of workspaces that no longer exist and whose last commit is old enough.
+    pub fn delete_logs_except(&self, known: &HashSet<Uuid>) -> anyhow::Result<()> {
+        let oldest = (self.clock)().plus(-self.options.keep);
+        for file in self.store.list_folders("files/")? {
+            if !file.parse().is_ok_and(|id: Uuid| !known.contains(&id)) {
+                continue;
+            }
+            let log = FileLog::of(&self.store, &file)?;
+            let Some(last) = log.segments(0)?.into_keys().next_back() else { continue };
+            if read_segment_header(&log.segment(last)?)?.at <= oldest {
+                for object in self.store.list(&format!("files/{file}/"), None)? {
+                    self.store.delete(&object.key)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes what no kept state needs: the snapshots before the last one that is old enough, and the segments before
     /// it.
     fn prune(&self, file: &str) -> anyhow::Result<()> {
@@ -657,6 +676,10 @@ impl CommitLog for StoreLog {
         let known = &mut *known;
         let Some(position) = known.position.as_mut().filter(|_| !known.needs_copy) else { return Ok(()) };
         if !matches!(position.unstored(path, None)?, Unstored::Nothing) {
+            return Ok(());
+        }
+        // The file alone is the stored state already.
+        if position.wal.is_none() {
             return Ok(());
         }
         let version = data_version(db)?;

@@ -392,6 +392,25 @@ fn old_segments_are_deleted_but_no_fence_and_nothing_that_a_kept_state_needs() {
 }
 
 #[test]
+fn the_log_of_a_workspace_that_is_gone_is_deleted_when_it_is_old() {
+    let mut kept = Kept::new(Acknowledge::Stored, 4);
+    kept.write("test-first", 100);
+    let objects = kept.stub.objects();
+    let delete = |kept: &Kept, known: &[Uuid]| {
+        kept.running.as_ref().unwrap().0.delete_logs_except(&known.iter().copied().collect()).unwrap();
+    };
+    delete(&kept, &[]);
+    assert_eq!(kept.stub.objects(), objects, "it is not old");
+    kept.kill();
+    kept.keep = -1;
+    kept.start();
+    delete(&kept, &[kept.id]);
+    assert_eq!(kept.stub.objects(), objects, "it exists");
+    delete(&kept, &[]);
+    assert_eq!(kept.stub.objects(), [] as [String; 0]);
+}
+
+#[test]
 fn an_idle_file_sends_no_request() {
     let mut kept = Kept::new(Acknowledge::Stored, 500);
     kept.write("test-first", 100);

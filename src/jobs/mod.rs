@@ -34,6 +34,9 @@ const OFTEN: Duration = Duration::from_millis(200);
 /// Interval, in rounds, of the work that scans whole tables.
 const ROUNDS_PER_MINUTE: u64 = 60;
 
+/// Interval, in rounds, of the work on the store that lists all of it.
+const ROUNDS_PER_DAY: u64 = 86_400;
+
 /// Retention of expired tokens, so that their bearers get `token_expired`.
 const EXPIRED_TOKENS_ARE_KEPT: i64 = 30 * 86_400;
 
@@ -62,18 +65,13 @@ impl Jobs {
         let mut indexer = Indexer::new(Arc::clone(&instance));
         let courier = WebhookSender::start(Arc::clone(&instance), Timestamp::now)?;
         let supervised = Arc::clone(&instance.supervisor);
-        if let Some(log) = instance.store_log.clone() {
-            let for_store = Arc::clone(&instance);
-            instance.executors.background.run(move || {
-                if let Err(error) = store_workspaces(&for_store, &log) {
-                    tracing::warn!(%error, "workspaces are stored when they are used");
-                }
-            });
-        }
         let supervisor = || Arc::clone(&supervised);
         Ok(Self {
             maintenance: JobThread::start("jobs", EVERY, supervisor(), move |n| {
                 let now = Timestamp::now();
+                if n % ROUNDS_PER_DAY == 0 {
+                    tidy_store(&instance);
+                }
                 round(&instance, now, n % ROUNDS_PER_MINUTE == 0)?;
                 if n % ROUNDS_PER_MINUTE == ROUNDS_PER_MINUTE / 2 { maintain_idle(&instance, now) } else { Ok(()) }
             })?,
@@ -234,10 +232,23 @@ fn maintain_idle(instance: &Instance, now: Timestamp) -> Result<()> {
     sleeper.map_or(Ok(()), |id| maintain(instance.registry.lease(id).file(), now))
 }
 
+/// Brings the store up to date in the background, if there is one.
+fn tidy_store(instance: &Arc<Instance>) {
+    let Some(log) = instance.store_log.clone() else { return };
+    let inside = Arc::clone(instance);
+    instance.executors.background.run(move || {
+        if let Err(error) = store_workspaces(&inside, &log) {
+            tracing::warn!(%error, "workspaces are stored when they are used");
+        }
+    });
+}
+
 /// Stores the workspaces that the store does not have yet, or that had commits when the server was killed. Fetches those
 /// that only the store has. A deleted one is then moved to the trash like one whose deletion was interrupted.
 fn store_workspaces(instance: &Instance, log: &StoreLog) -> Result<()> {
-    for (id, status) in instance.central.workspace_statuses()? {
+    let workspaces = instance.central.workspace_statuses()?;
+    let known = workspaces.iter().map(|(id, _)| *id).collect();
+    for (id, status) in workspaces {
         let (live, trashed) = (instance.registry.path(id), instance.trash_path(id));
         let path = if trashed.exists() { trashed } else { live };
         let is_complete = storage::is_checkpointed(&path) && storage::is_stored(&path);
@@ -248,7 +259,7 @@ fn store_workspaces(instance: &Instance, log: &StoreLog) -> Result<()> {
             tracing::warn!(workspace = %id, error = format!("{error:#}"), "a workspace is not stored");
         }
     }
-    Ok(())
+    Ok(log.delete_logs_except(&known)?)
 }
 
 /// Deletes expired audit entries, deliveries and OAuth grants of a workspace in short turns, and checkpoints its WAL.

@@ -21,6 +21,10 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("account unlock", "ada@example.com"),
     ("backup", ""),
     ("backups", ""),
+    ("cluster check", ""),
+    ("cluster leave", ""),
+    ("cluster restore", "--into restored"),
+    ("cluster status", ""),
     ("completions", "bash"),
     ("demo", ""),
     ("doctor", "--fix"),
@@ -56,7 +60,8 @@ const ARGUMENTS: &[(&str, &str)] = &[
 const CREATING: [&str; 3] = ["account create", "demo", "serve"];
 
 /// These need no instance: they print parts of the program, or send a request to a server.
-const WITHOUT: [&str; 5] = ["completions", "health", "man", "openapi", "routes"];
+const WITHOUT: [&str; 8] =
+    ["cluster check", "cluster restore", "cluster status", "completions", "health", "man", "openapi", "routes"];
 
 /// Every command of the tree, from the output of `cx-engine help`.
 pub fn commands(folder: &Path, path: &[String]) -> Vec<String> {
