@@ -86,8 +86,11 @@ impl<'a> FileLog<'a> {
     }
 
     pub fn segment(&self, number: u64) -> anyhow::Result<Vec<u8>> {
-        let object = self.store.get(&segment_key(self.file, number))?;
-        Ok(object.with_context(|| format!("the store has lost segment {number} of {}", self.file))?.body)
+        self.find_segment(number)?.with_context(|| format!("the store has lost segment {number} of {}", self.file))
+    }
+
+    pub fn find_segment(&self, number: u64) -> anyhow::Result<Option<Vec<u8>>> {
+        Ok(self.store.get(&segment_key(self.file, number))?.map(|object| object.body))
     }
 
     /// Builds the file as it is in the store, or as it was at a time. `None` if the store had nothing of it then.

@@ -343,7 +343,9 @@ impl StoreLog {
                     match Position::prove(path, number, &segment, &note)? {
                         Some(position) => position,
                         None => {
-                            self.set_aside(file, path)?;
+                            if !is_behind(&log, path, &note)? {
+                                self.set_aside(file, path)?;
+                            }
                             self.rebuild(&log, path)?
                         }
                     }
@@ -744,6 +746,16 @@ impl StoreLog {
         commit.answer();
         drop(commit);
         self.write_due_snapshot(&file, &state, due);
+    }
+}
+
+/// Whether a file is the state after an earlier segment, and has nothing else.
+fn is_behind(log: &FileLog<'_>, path: &Path, note: &StoredState) -> anyhow::Result<bool> {
+    let StoredState::At(at) = note else { return Ok(false) };
+    let Some(segment) = log.find_segment(at.segment)? else { return Ok(false) };
+    match Position::prove(path, at.segment, &segment, note)? {
+        Some(position) => Ok(matches!(position.unstored(path, None)?, Unstored::Nothing)),
+        None => Ok(false),
     }
 }
 

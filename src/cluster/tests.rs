@@ -355,6 +355,21 @@ fn a_file_from_an_older_disk_is_set_aside_and_built_again() {
 }
 
 #[test]
+fn a_server_that_stopped_and_serves_again_keeps_no_old_copy() {
+    let mut owners = Owners::new(2);
+    owners.write(0, "test-first");
+    owners.kept[0].file().checkpoint().unwrap();
+    owners.kept[0].kill();
+    owners.take_over(1);
+    owners.write(1, "test-second");
+    owners.take_over(0);
+    owners.write(0, "test-third");
+    let kept = &owners.kept[0];
+    assert_eq!(kept.names(), ["test-first", "test-second", "test-third"].map(String::from).into());
+    assert!(!kept.data().join("set-aside").exists());
+}
+
+#[test]
 fn a_file_that_was_put_in_place_replaces_what_the_store_has() {
     let mut kept = Kept::new(Acknowledge::Stored, 500);
     kept.write("test-old", 100);
