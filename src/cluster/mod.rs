@@ -1,4 +1,4 @@
-//! An instance whose files are kept in an object store.
+//! Keeps the files of an instance in an object store.
 //!
 //! Each file has a log in the store: a snapshot of the file, and segments with the pages that later commits wrote. With
 //! `acknowledge = "stored"` a response to a write is sent after its segment is stored.

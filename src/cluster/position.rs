@@ -32,6 +32,11 @@ pub enum Unstored {
 }
 
 impl Position {
+    /// The position of a file without a WAL that is the state after a segment.
+    pub fn of_file_alone(head: Head) -> Self {
+        Self { head, wal: None, is_copied: true }
+    }
+
     /// The commits behind this position, at most up to `end`.
     pub fn unstored(&self, path: &Path, end: Option<&WalPosition>) -> anyhow::Result<Unstored> {
         let Some(mut wal) = Wal::open(path)? else {
@@ -72,7 +77,7 @@ impl Position {
         };
         Ok(match () {
             () if wal_is_known => Some(Self { head, wal: at.wal, is_copied: at.is_copied }),
-            () if is_file_alone => Some(Self { head, wal: None, is_copied: true }),
+            () if is_file_alone => Some(Self::of_file_alone(head)),
             () => None,
         })
     }

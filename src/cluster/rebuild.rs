@@ -16,7 +16,7 @@ use crate::object_store::ObjectStore;
 use crate::tenancy::lifecycle;
 use crate::values::Timestamp;
 
-/// Segments that are fetched at the same time.
+/// Requests to the store that run at the same time.
 const AT_ONCE: usize = 16;
 
 /// Segments that are held in memory.
@@ -32,7 +32,7 @@ pub struct FileLog<'a> {
 }
 
 /// A snapshot in the store.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct SnapshotKey {
     pub key: String,
     /// The segment after which the file was so.
@@ -45,7 +45,6 @@ pub struct SnapshotKey {
 /// A file that was built.
 pub struct Rebuilt {
     pub head: Head,
-    pub snapshot: SnapshotKey,
     /// The time of the last segment.
     pub at: Timestamp,
 }
@@ -112,7 +111,7 @@ impl<'a> FileLog<'a> {
         // A snapshot that no segment confirms was left by a writer that lost its turn.
         for snapshot in self.snapshots.iter().rev().filter(|snapshot| until.is_none_or(|until| snapshot.at <= until)) {
             let Some((head, header)) = self.begin(snapshot, path)? else { continue };
-            return Ok(Some(self.follow(path, snapshot, (head, header), until)?));
+            return Ok(Some(self.follow(path, (head, header), until)?));
         }
         ensure!(
             until.is_some() || self.segments(0)?.is_empty(),
@@ -137,11 +136,10 @@ impl<'a> FileLog<'a> {
         Ok(is_confirmed.then_some((head, header)))
     }
 
-    /// Writes the pages of the segments behind a snapshot into the file.
+    /// Writes the pages of the segments behind this one into the file.
     fn follow(
         &self,
         path: &Path,
-        snapshot: &SnapshotKey,
         (mut head, header): (Head, SegmentHeader),
         until: Option<Timestamp>,
     ) -> anyhow::Result<Rebuilt> {
@@ -149,7 +147,9 @@ impl<'a> FileLog<'a> {
         let numbers: Vec<u64> = self.segments(head.number + 1)?.into_keys().collect();
         let mut at = header.at;
         'all: for window in numbers.chunks(WINDOW) {
-            for (number, segment) in window.iter().zip(self.fetch(window)?) {
+            let fetched = at_once(window, |number| self.segment(*number));
+            for (number, segment) in window.iter().zip(fetched) {
+                let segment = segment?;
                 ensure!(*number == head.number + 1, "the store has lost segment {} of {}", head.number + 1, self.file);
                 let header = read_segment_header(&segment).with_context(|| format!("segment {number}"))?;
                 ensure!(header.previous == head.digest, "segment {number} of {} does not follow", self.file);
@@ -167,22 +167,24 @@ impl<'a> FileLog<'a> {
             }
         }
         file.sync_all()?;
-        Ok(Rebuilt { head, snapshot: snapshot.clone(), at })
+        Ok(Rebuilt { head, at })
     }
+}
 
-    /// Fetches segments, several at once.
-    fn fetch(&self, numbers: &[u64]) -> anyhow::Result<Vec<Vec<u8>>> {
-        let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-        thread::scope(|scope| {
-            for _ in 0..AT_ONCE.min(numbers.len()) {
-                scope.spawn(|| {
-                    while let Some(number) = numbers.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        found.lock().insert(*number, self.segment(*number));
-                    }
-                });
-            }
-        });
-        let mut found = found.into_inner();
-        numbers.iter().map(|number| found.remove(number).context("a segment was not fetched")?).collect()
-    }
+/// Does the work for each item on a few threads, which wait for the store. The results are in the order of the items.
+pub fn at_once<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(n) else { break };
+                    let result = work(item);
+                    done.lock().insert(n, result);
+                }
+            });
+        }
+    });
+    done.into_inner().into_values().collect()
 }

@@ -7,11 +7,12 @@ use anyhow::{Context, ensure};
 use uuid::Uuid;
 
 use super::key_copies;
-use super::rebuild::{FileLog, Rebuilt};
+use super::position::Position;
+use super::rebuild::FileLog;
 use super::store_log::CENTRAL;
 use crate::durable_fs;
 use crate::object_store::ObjectStore;
-use crate::storage::{self, StoredAt, StoredState, uuid_column};
+use crate::storage::{self, uuid_column};
 use crate::tenancy::lifecycle;
 use crate::values::Timestamp;
 
@@ -49,7 +50,7 @@ pub fn restore(
     for (n, (id, is_trashed)) in workspaces.into_iter().enumerate() {
         let path = if is_trashed { lifecycle::trash_path(data, id) } else { lifecycle::live_path(data, id) };
         let (file, done) = (id.to_string(), n + 1);
-        let rebuilt = restore_file(store, &file, &path, until);
+        let rebuilt = FileLog::of(store, &file).and_then(|log| log.rebuild(&path, until));
         let (at, problem) = match rebuilt {
             Ok(rebuilt) => (rebuilt.map(|rebuilt| rebuilt.at), None),
             Err(error) => (None, Some(format!("{error:#}"))),
@@ -65,21 +66,7 @@ pub fn restore(
 pub fn restore_central(store: &ObjectStore, data: &Path) -> anyhow::Result<()> {
     let path = data.join("central.sqlite");
     let central = FileLog::of(store, CENTRAL)?.rebuild(&path, None)?.context("the store has no central file")?;
-    note(&path, &central)
-}
-
-fn restore_file(
-    store: &ObjectStore,
-    file: &str,
-    path: &Path,
-    until: Option<Timestamp>,
-) -> anyhow::Result<Option<Rebuilt>> {
-    FileLog::of(store, file)?.rebuild(path, until)
-}
-
-fn note(path: &Path, rebuilt: &Rebuilt) -> anyhow::Result<()> {
-    let head = (rebuilt.head.number, rebuilt.head.digest.clone());
-    StoredState::At(StoredAt::new(path, head, None, true)?).write(path)
+    Position::of_file_alone(central.head).note(&path)?.write(&path)
 }
 
 /// The workspaces of a central file, and whether each is in the trash.

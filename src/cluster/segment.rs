@@ -1,6 +1,6 @@
 //! The objects of the log of a file: segments with the pages of commits, and snapshots of the whole file.
 //!
-//! Each begins with a magic number, the length of a header, and the header in JSON. The rest is packed by zstd, whose
+//! An object begins with a magic number, the length of its header, and the header in JSON. zstd packs the rest. Its
 //! checksum shows damage.
 
 use std::fs::File;

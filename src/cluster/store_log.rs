@@ -104,7 +104,7 @@ struct WaitingFiles {
     next: HashSet<PathBuf>,
     /// A thread stores their commits.
     running: HashSet<PathBuf>,
-    /// Files with a commit whose response waits, or that another server has overtaken.
+    /// Files with a commit that waits for the store, and files that another server has overtaken.
     committed: HashSet<PathBuf>,
 }
 
@@ -319,10 +319,12 @@ impl StoreLog {
         let first = log.snapshots().last().map_or(0, |snapshot| snapshot.segment);
         let segments = log.segments(first)?;
         let last = segments.keys().next_back().copied();
-        let position = match (path.exists(), last, note) {
-            (false, None, _) => return Ok(()),
-            (false, Some(_), _) if self.is_trashed(file) => return Ok(()),
-            (false, Some(_), _) => self.rebuild(&log, path)?,
+        if !path.exists() && (last.is_none() || self.is_trashed(file)) {
+            return Ok(());
+        }
+        let last = last.map(|number| Ok::<_, anyhow::Error>((number, log.segment(number)?))).transpose()?;
+        let position = match (path.exists(), &last, note) {
+            (false, _, _) => self.rebuild(&log, path)?,
             (true, None, Some(StoredState::At(_))) => bail!(
                 "the store has nothing of {file}, but had it before: name the store that has it, or run `cx-engine \
                  cluster leave`"
@@ -333,31 +335,27 @@ impl StoreLog {
                 known.needs_copy = true;
                 Position { head: Head { number: 0, digest: String::new() }, wal: None, is_copied: false }
             }
-            (true, Some(number), Some(note)) => {
-                let segment = log.segment(number)?;
-                if note == StoredState::Newer {
-                    known.needs_copy = true;
-                    let head = Head { number, digest: digest(&segment) };
-                    Position { head, wal: None, is_copied: false }
-                } else {
-                    match Position::prove(path, number, &segment, &note)? {
-                        Some(position) => position,
-                        None => {
-                            if !is_behind(&log, path, &note)? {
-                                self.set_aside(file, path)?;
-                            }
-                            self.rebuild(&log, path)?
-                        }
-                    }
-                }
+            (true, Some((number, segment)), Some(StoredState::Newer)) => {
+                known.needs_copy = true;
+                let head = Head { number: *number, digest: digest(segment) };
+                Position { head, wal: None, is_copied: false }
             }
+            (true, Some((number, segment)), Some(note)) => match Position::prove(path, *number, segment, &note)? {
+                Some(position) => position,
+                None => {
+                    if !is_behind(&log, path, &note)? {
+                        self.set_aside(file, path)?;
+                    }
+                    self.rebuild(&log, path)?
+                }
+            },
         };
         known.segments = u64::try_from(segments.len()).unwrap_or(0);
         known.segment_bytes = segments.values().sum();
         known.snapshot_bytes = log.snapshots().last().map_or(0, |snapshot| snapshot.bytes);
         known.position = Some(position);
-        if let Some(number) = last
-            && read_segment_header(&log.segment(number)?)?.epoch < self.options.epoch
+        if let Some((_, segment)) = last
+            && read_segment_header(&segment)?.epoch < self.options.epoch
         {
             self.append_fence(file, path, known)?;
         }
@@ -387,7 +385,7 @@ impl StoreLog {
         let rebuilt = log.rebuild(path, None)?.context("the store has nothing of this file")?;
         let Rebuilt { head, at, .. } = rebuilt;
         tracing::info!(path = %path.display(), segment = head.number, %at, "built from the store");
-        let position = Position { head, wal: None, is_copied: true };
+        let position = Position::of_file_alone(head);
         position.note(path)?.write(path)?;
         Ok(position)
     }
@@ -589,7 +587,7 @@ impl StoreLog {
         Ok((key, bytes))
     }
 
-    /// Deletes the logs of workspaces that no longer exist and whose last commit is old enough.
+    /// Deletes the logs of workspaces that no longer exist. A log stays until its last commit is old enough.
     pub fn delete_logs_except(&self, known: &HashSet<Uuid>) -> anyhow::Result<()> {
         let oldest = (self.clock)().plus(-self.options.keep);
         for file in self.store.list_folders("files/")? {
@@ -629,7 +627,7 @@ impl StoreLog {
 enum Appended {
     /// This one.
     Now,
-    /// An earlier one, whose answer was lost. Later commits are not in the segment.
+    /// An earlier one. The answer of the store was lost. The segment does not have later commits.
     Before,
 }
 

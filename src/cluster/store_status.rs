@@ -1,16 +1,13 @@
 //! What a store has of an instance, and what a data directory has beyond that. Nothing here writes to either.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use anyhow::Context;
-use parking_lot::Mutex;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::rebuild::FileLog;
+use super::rebuild::{FileLog, at_once};
 use super::restore_instance::files_of;
 use super::segment::read_segment_header;
 use super::store_log::name_of;
@@ -19,9 +16,6 @@ use crate::object_store::ObjectStore;
 use crate::storage::{self, StoredState, uuid_column};
 use crate::tenancy::InstanceRecord;
 use crate::values::Timestamp;
-
-/// Files whose logs are listed at the same time.
-const AT_ONCE: usize = 16;
 
 /// What a store has.
 #[derive(Debug, Serialize)]
@@ -78,18 +72,8 @@ pub struct LocalFile {
 pub fn store_status(store: &ObjectStore) -> anyhow::Result<StoreStatus> {
     let instance = stored_instance(store)?;
     let names = store.list_folders("files/").context("cannot list the store")?;
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE.min(names.len()) {
-            scope.spawn(|| {
-                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let file = StoredFile::read(store, name);
-                    found.lock().insert(name.clone(), file);
-                }
-            });
-        }
-    });
-    Ok(StoreStatus { instance, files: found.into_inner().into_values().collect() })
+    let files = at_once(&names, |name| StoredFile::read(store, name));
+    Ok(StoreStatus { instance, files })
 }
 
 impl StoreStatus {

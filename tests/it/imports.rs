@@ -40,6 +40,13 @@ fn begun(server: &TestServer, who: &Who, length: usize, part: &str) -> Connectio
     connection
 }
 
+/// Uploads contacts for an import in steps. Returns the path of the import.
+fn upload(server: &TestServer, who: &Who) -> String {
+    let (csv, headers) = (contacts(MANY), [("Content-Type", "text/csv")]);
+    let upload = Request { path: "/api/imports?resource=contacts", ..request(who, &headers, Some(&csv)) };
+    format!("/imports/{}", server.ask(&upload).created()["id"])
+}
+
 fn total(server: &TestServer, who: &Who) -> i64 {
     server.get(who, "/contacts?per_page=1").ok()["total"].as_i64().unwrap()
 }
@@ -49,10 +56,7 @@ fn total(server: &TestServer, who: &Who) -> i64 {
 fn a_check_of_a_large_file_keeps_nobody_from_writing() {
     let server = TestServer::with(&["--turn-timeout", "0.5"]);
     let acme = server.team("acme");
-    let csv = contacts(MANY);
-    let headers = [("Content-Type", "text/csv")];
-    let upload = Request { path: "/api/imports?resource=contacts", ..request(&acme.inside, &headers, Some(&csv)) };
-    let path = format!("/imports/{}", server.ask(&upload).created()["id"]);
+    let path = upload(&server, &acme.inside);
     let begun = server.post(&acme.inside, &format!("{path}/check"), json!({}));
     assert_eq!(begun.status, 202, "{begun:?}");
     let mut writes = 0;
@@ -74,10 +78,7 @@ fn a_check_of_a_large_file_keeps_nobody_from_writing() {
 fn a_run_of_a_large_file_keeps_nobody_from_writing() {
     let server = TestServer::with(&["--turn-timeout", "0.5"]);
     let acme = server.team("acme");
-    let csv = contacts(MANY);
-    let headers = [("Content-Type", "text/csv")];
-    let upload = Request { path: "/api/imports?resource=contacts", ..request(&acme.inside, &headers, Some(&csv)) };
-    let path = format!("/imports/{}", server.ask(&upload).created()["id"]);
+    let path = upload(&server, &acme.inside);
     server.put(&acme.inside, &path, json!({"mode": "upsert", "key": "email"})).created();
     let step = |step: &str| {
         let begun = server.post(&acme.inside, &format!("{path}/{step}"), json!({}));
