@@ -43,6 +43,8 @@ pub struct Config {
     pub acknowledge: Acknowledge,
     /// The name of this machine in the object store.
     pub node_name: String,
+    /// How the other servers of the object store reach this one, if several serve.
+    pub node: Option<NodeSettings>,
     /// The time after which another server of the object store takes over.
     pub lease: Duration,
     /// Seconds for which old states can be restored from the object store.
@@ -115,6 +117,14 @@ pub struct Quotas {
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+/// How the servers of an object store reach and recognize each other.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// The URL of this server, without a path.
+    pub url: String,
+    pub secret_file: PathBuf,
 }
 
 /// Who may register.
@@ -296,6 +306,9 @@ impl Config {
                 "store_url needs store_key_file and store_secret_file: the files with the access key and its secret key"
             );
         }
+        if config.node.is_some() && (config.store.is_none() || config.acknowledge != Acknowledge::Stored) {
+            bail!("node_url needs store_url and acknowledge = \"stored\": other servers take over from the object store");
+        }
         Ok(config)
     }
 
@@ -330,6 +343,7 @@ impl Config {
             store: None,
             acknowledge: Acknowledge::Stored,
             node_name: String::new(),
+            node: None,
             lease: Duration::ZERO,
             cluster_keep: 0,
             central_domain: String::new(),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::Error;
 use crate::auth::{Keys, Passwords};
-use crate::cluster::{CommandLog, StoreLog};
+use crate::cluster::{CommandLog, Placement, StoreLog};
 use crate::config::{Config, LiveConfig};
 use crate::durable_fs;
 use crate::executors::Executors;
@@ -45,6 +45,8 @@ pub struct Instance {
     pub started_at: Timestamp,
     /// Keeps the commits of all files in a store, if one is set.
     pub store_log: Option<Arc<StoreLog>>,
+    /// Which node serves what, if several serve. Set by the server.
+    placement: OnceLock<Arc<dyn Placement>>,
     /// The address of the listener. The system may have chosen the port.
     listens: OnceLock<SocketAddr>,
 }
@@ -142,6 +144,7 @@ impl Instance {
             executors: Executors::start(pools, config.hashing_threads, &supervisor)?,
             supervisor,
             started_at: now,
+            placement: OnceLock::new(),
             listens: OnceLock::new(),
             store_log: log,
             storage,
@@ -166,6 +169,16 @@ impl Instance {
     /// Sets the listener's address, once.
     pub fn listens_on(&self, address: SocketAddr) {
         let _ = self.listens.set(address);
+    }
+
+    /// Which node serves what. `None` if only this one serves.
+    pub fn placement(&self) -> Option<&Arc<dyn Placement>> {
+        self.placement.get()
+    }
+
+    /// Sets the placement, once.
+    pub fn is_placed_by(&self, placement: Arc<dyn Placement>) {
+        let _ = self.placement.set(placement);
     }
 
     /// Applies other settings. The data directory stays.

@@ -25,6 +25,7 @@ pub struct Metrics {
     connections_rejected: Counter,
     mails: Family<MailLabels, Counter>,
     webhook_messages: Family<MailLabels, Counter>,
+    forwarded: Counter,
 }
 
 /// What was counted over all routes and lanes since the start.
@@ -100,6 +101,7 @@ impl Metrics {
             connections_rejected: Counter::default(),
             mails: Family::default(),
             webhook_messages: Family::default(),
+            forwarded: Counter::default(),
         }
     }
 
@@ -132,6 +134,7 @@ impl Metrics {
             "Attempts to send a webhook message, by outcome",
             self.webhook_messages.clone(),
         );
+        registry.register("forwarded_requests", "Requests sent to other nodes, with repeats", self.forwarded.clone());
     }
 
     pub fn request_began(&self) -> RunningGuard<'_> {
@@ -184,6 +187,11 @@ impl Metrics {
 
     pub fn connection_rejected(&self) {
         self.connections_rejected.inc();
+    }
+
+    /// Counts a request that is sent to another node.
+    pub fn request_forwarded(&self) {
+        self.forwarded.inc();
     }
 
     /// Counts an attempt to send a mail.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::import::MOST_ROWS;
 use super::media_type::{BodyKind, MAX_FILE, MIB};
@@ -91,6 +92,12 @@ pub enum Error {
     ShuttingDown,
     /// Another server may have taken over from this one.
     Standby,
+    /// Another node serves this workspace.
+    Elsewhere(Uuid),
+    /// Another node serves the request, and it cannot be reached.
+    NodeUnreachable,
+    /// The request claims to come from another node, and its signature is not valid.
+    UnknownNode,
     /// These threads of the server have ended.
     NotReady(Vec<String>),
     /// Not the client's fault. The text goes only to the log.
@@ -220,6 +227,8 @@ impl Error {
             Self::OutcomeUnknown => (StatusCode::GATEWAY_TIMEOUT, "outcome_unknown"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             Self::Standby => (StatusCode::SERVICE_UNAVAILABLE, "standby"),
+            Self::Elsewhere(_) | Self::NodeUnreachable => (StatusCode::SERVICE_UNAVAILABLE, "elsewhere"),
+            Self::UnknownNode => (StatusCode::UNAUTHORIZED, "unknown_node"),
             Self::NotReady(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
         }
@@ -282,6 +291,14 @@ impl Error {
                     .into()
             }
             Self::Standby => "This server stands by: another one serves.".into(),
+            Self::Elsewhere(_) => "Another node serves this workspace now. Nothing was changed. Try again shortly.".into(),
+            Self::NodeUnreachable => {
+                "The node that serves this cannot be reached. Nothing was changed. Try again shortly.".into()
+            }
+            Self::UnknownNode => {
+                "The signature of the node is not valid: each node needs the same node_secret_file and the right time."
+                    .into()
+            }
             Self::ShuttingDown => "The server is shutting down. Nothing was changed. Try again shortly.".into(),
             Self::NotReady(threads) => format!("Threads of this server have ended: {}.", threads.join(", ")).into(),
             Self::Internal(_) => "Internal error. The server's log has the details under this request's id.".into(),
@@ -380,6 +397,8 @@ impl Error {
             | Self::ServerDamaged(_)
             | Self::ShuttingDown
             | Self::Standby
+            | Self::Elsewhere(_)
+            | Self::NodeUnreachable
             | Self::NotReady(_) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
@@ -427,6 +446,7 @@ impl From<Fault> for Error {
         match fault {
             Fault::Full | Fault::Uncommitted(_) => Self::Overloaded,
             Fault::OutcomeUnknown => Self::OutcomeUnknown,
+            Fault::Elsewhere(workspace) => Self::Elsewhere(workspace),
             Fault::Unopened(_) => Self::Damaged(fault.to_string()),
             Fault::Ailing(ailment, said) => Self::from_disk_error(ailment, said),
             Fault::Panicked(_) => Self::Internal(fault.to_string()),
@@ -443,6 +463,9 @@ impl From<Throttled> for Error {
 /// Errors of lower layers, which no client can fix.
 impl From<anyhow::Error> for Error {
     fn from(error: anyhow::Error) -> Self {
+        if let Some(fault @ Fault::Elsewhere(_)) = error.downcast_ref::<Fault>() {
+            return fault.clone().into();
+        }
         let said = format!("{error:#}");
         match DiskError::of(&error) {
             Some(ailment) => Self::from_disk_error(ailment, said),

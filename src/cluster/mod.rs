@@ -14,6 +14,7 @@
 mod command_log;
 mod key_copies;
 mod lease;
+mod owner;
 mod position;
 mod rebuild;
 mod restore_instance;
@@ -38,6 +39,7 @@ use crate::tenancy::InstanceRecord;
 use crate::values::Timestamp;
 pub use command_log::CommandLog;
 pub use lease::{Attempt, Lease, LeaseWaiter};
+pub use owner::{NodeNotifier, Owner, Placement};
 pub use rebuild::FileLog;
 pub use restore_instance::{Restored, restore};
 pub use store_log::{LogOptions, StoreLog};

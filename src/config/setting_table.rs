@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::values::{domain, host_and_port, is_log_filter, items, node_name, region, seconds, sender, smtp, within};
-use super::{Config, TlsFiles};
+use super::values::{
+    domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp, within,
+};
+use super::{Config, NodeSettings, TlsFiles};
 use crate::object_store::StoreSettings;
 use crate::values::{PublicUrl, TimeZone, phone};
 
@@ -141,6 +143,26 @@ pub const SETTINGS: &[Setting] = &[
     })
     .about("Name of this machine in the object store; empty means the host name")
     .allowed("1 to 63 letters, digits and -"),
+    Setting::main("node_url", "", SettingKind::Text, |config, text| {
+        if !text.is_empty() {
+            config.node = Some(NodeSettings { url: node_url(text)?, secret_file: PathBuf::new() });
+        }
+        Some(())
+    })
+    .about(
+        "URL at which the other servers of the object store reach this one, to forward requests; empty means that only \
+                one server serves at a time",
+    )
+    .allowed("http://HOST or https://HOST, each with or without :PORT, with node_secret_file, store_url and acknowledge = stored"),
+    Setting::main("node_secret_file", "", SettingKind::Text, |config, text| match &mut config.node {
+        Some(node) if !text.is_empty() => {
+            node.secret_file = text.into();
+            Some(())
+        }
+        node => (node.is_none() && text.is_empty()).then_some(()),
+    })
+    .about("File with the secret by which the servers of the object store recognize each other; the same on each of them")
+    .allowed("the path of a file with at least 32 bytes, with node_url"),
     Setting::limit("lease", "10", SettingKind::Seconds, |config, text| {
         seconds(text).filter(|lease| (1..=300).contains(&lease.as_secs())).map(|lease| config.lease = lease)
     })

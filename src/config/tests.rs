@@ -88,6 +88,43 @@ fn an_object_store_has_an_address_and_both_keys() {
 }
 
 #[test]
+fn a_node_has_a_url_a_secret_and_a_store() {
+    let all = |set: &[(&str, &str)]| {
+        let mut all = RawSettings::default();
+        let store =
+            [("store_url", "s3://cx-data"), ("store_key_file", "a"), ("store_secret_file", "b"), ("node_url", URL)];
+        store.iter().chain(set).for_each(|(name, value)| all.override_with(typed(name, value)));
+        Config::new(&all)
+    };
+    const URL: &str = "http://10.0.0.2:8080";
+    let secret = ("node_secret_file", "c");
+    let node = all(&[secret]).unwrap().node.unwrap();
+    assert_eq!((node.url.as_str(), node.secret_file), (URL, PathBuf::from("c")));
+    for (written, url) in [
+        ("http://10.0.0.2:8080/", URL),
+        ("https://node-1.internal", "https://node-1.internal"),
+        ("http://[fd00::1]:8080", "http://[fd00::1]:8080"),
+    ] {
+        assert_eq!(all(&[secret, ("node_url", written)]).unwrap().node.unwrap().url, url);
+    }
+    for (set, said) in [
+        (vec![], "node_secret_file"),
+        (vec![("node_url", ""), secret], "node_secret_file"),
+        (vec![secret, ("store_url", "")], "node_url needs store_url"),
+        (vec![secret, ("acknowledge", "local")], "node_url needs store_url"),
+        (vec![secret, ("node_url", "10.0.0.2:8080")], "http://HOST"),
+        (vec![secret, ("node_url", "ftp://10.0.0.2")], "http://HOST"),
+        (vec![secret, ("node_url", "http://10.0.0.2/api")], "http://HOST"),
+        (vec![secret, ("node_url", "http://10.0.0.2/?a")], "http://HOST"),
+        (vec![secret, ("node_url", "http://ada@10.0.0.2")], "http://HOST"),
+        (vec![secret, ("node_url", "http://10.0.0.2:0")], "http://HOST"),
+    ] {
+        let error = all(&set).unwrap_err().to_string();
+        assert!(error.contains(said), "{set:?}: {error}");
+    }
+}
+
+#[test]
 fn reads_of_one_workspace_leave_a_thread_to_others() {
     assert!(Config::new(&typed("read_turns", "4")).unwrap_err().to_string().contains("database_threads"));
 }

@@ -174,6 +174,19 @@ pub fn node_name(text: &str) -> Option<String> {
     Some(label.unwrap_or("node").to_owned())
 }
 
+/// The URL of a node, without a slash at its end.
+pub fn node_url(text: &str) -> Option<String> {
+    // What a URL parser forgives is an error here.
+    let (scheme, host) = text.split_once("://")?;
+    let host = host.strip_suffix('/').unwrap_or(host);
+    if host.contains(|c: char| c.is_whitespace() || c.is_control() || "/@?#\\%".contains(c)) {
+        return None;
+    }
+    let url = Url::parse(&format!("{scheme}://{host}/")).ok()?;
+    let is_url = ["http", "https"].contains(&scheme) && url.host().is_some() && url.port() != Some(0);
+    is_url.then(|| host_and_port(&url))
+}
+
 pub fn domain(text: &str) -> Option<String> {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
     // A last label of digits turns the name into an IP address (WHATWG URL, 3.5).

@@ -329,6 +329,9 @@ fn problem_in_french(error: &Error) -> Cow<'static, str> {
         | Error::ServerDamaged(_)
         | Error::ShuttingDown
         | Error::Standby
+        | Error::Elsewhere(_)
+        | Error::NodeUnreachable
+        | Error::UnknownNode
         | Error::NotReady(_)
         | Error::Internal(_) => "Le serveur n’a pas pu répondre\u{a0}: réessayez dans un instant.".into(),
     }

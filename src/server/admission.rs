@@ -2,6 +2,7 @@
 
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
+use uuid::Uuid;
 
 use super::log::RequestLog;
 use super::service::Service;
@@ -27,6 +28,8 @@ struct Routed {
 /// The result of routing and authentication.
 pub enum Admission {
     Request(Admitted),
+    /// Another node serves the workspace.
+    Elsewhere(&'static Route, Uuid),
     /// The request is a CORS preflight.
     Preflight,
     /// The page needs a session, and the browser has none.
@@ -68,6 +71,7 @@ impl Service {
         head: &Parts,
         tenant: Host,
         address: &Address,
+        is_by_node: bool,
         now: Timestamp,
         log: &mut RequestLog,
     ) -> Result<Admission> {
@@ -89,7 +93,12 @@ impl Service {
                 .ok_or_else(route_not_found)?;
             routed.path_values.clear();
         }
-        let workspace = self.lease(&routed, &credential, &mut directory, log)?;
+        let workspace = match self.workspace(&routed, &credential, &mut directory, log)? {
+            Some(listed) if !self.serves(listed.id, is_by_node)? => {
+                return Ok(Admission::Elsewhere(routed.route, listed.id));
+            }
+            listed => listed.map(|listed| self.instance.registry.lease_of(listed.id, listed.owner)),
+        };
         let Routed { layer, audience, route, path_values, .. } = routed;
         Ok(Admission::Request(Admitted { layer, audience, route, path_values, credential, workspace }))
     }
@@ -166,14 +175,14 @@ impl Service {
         Ok(credential)
     }
 
-    /// Checks that the credential is valid for the route, and opens the workspace.
-    fn lease(
+    /// Checks that the credential is valid for the route, and finds the workspace.
+    fn workspace(
         &self,
         routed: &Routed,
         credential: &Credential,
         directory: &mut Current<'_>,
         log: &mut RequestLog,
-    ) -> Result<Option<Lease>> {
+    ) -> Result<Option<WorkspaceEntry>> {
         let workspace = match (&routed.named, credential) {
             (Some(listed), _) => Some(listed.id),
             (None, Credential::Token(token)) if routed.from_central => token.scope.workspace(),
@@ -181,7 +190,7 @@ impl Service {
             (None, _) => None,
         };
         routed.route.admits(routed.audience, routed.layer, credential, workspace).map_err(Error::Token)?;
-        let listed = match (&routed.named, workspace) {
+        Ok(match (&routed.named, workspace) {
             (None, Some(id)) => {
                 log.in_workspace(id);
                 let listed = require_served(directory.by_id(id)?)?;
@@ -189,8 +198,7 @@ impl Service {
                 Some(listed)
             }
             (named, _) => named.clone(),
-        };
-        Ok(listed.map(|listed| self.instance.registry.lease_of(listed.id, listed.owner)))
+        })
     }
 
     /// Parses a bearer credential: a valid token, or the digest of a key, which is looked up later in the workspace's

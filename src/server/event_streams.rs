@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Either;
 use http_body_util::channel::{Channel, Sender};
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -19,7 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::dispatch;
-use super::response_body::{Outgoing, StreamAborted};
+use super::response_body::{self, Outgoing, StreamAborted};
 use crate::api::request::principal_of;
 use crate::api::{Error, EventPosition, Request, Result, require_active};
 use crate::auth::Credential;
@@ -133,7 +132,7 @@ impl EventStreams {
             sender,
         };
         tokio::spawn(stream.run(position, dropped));
-        Ok(Either::Right(channel))
+        Ok(response_body::streamed(channel))
     }
 
     /// Counts a new stream and subscribes it to the workspace's feed. The first stream starts the feed.

@@ -19,6 +19,8 @@ pub struct Forwarded {
     /// The host of the request that the nearest proxy received.
     pub host: Option<String>,
     pub scheme: Option<&'static str>,
+    /// Another node has forwarded the request, with its signature.
+    pub is_by_node: bool,
 }
 
 impl Forwarded {
@@ -32,6 +34,7 @@ impl Forwarded {
                 client: client(list(headers, "x-forwarded-for")?.into_iter(), trusted)?,
                 host: list(headers, "x-forwarded-host")?.pop(),
                 scheme: list(headers, "x-forwarded-proto")?.pop().map(|text| scheme(&text)).transpose()?,
+                is_by_node: false,
             }),
             ForwardedFields::Forwarded => {
                 let hops = list(headers, "forwarded")?.iter().map(|hop| parameters(hop)).collect::<Result<Vec<_>>>()?;
@@ -42,6 +45,7 @@ impl Forwarded {
                     client: client(clients, trusted)?,
                     host: said("host"),
                     scheme: said("proto").map(|text| scheme(&text)).transpose()?,
+                    is_by_node: false,
                 })
             }
         }

@@ -123,6 +123,8 @@ pub struct RequestLog {
     worked: Duration,
     /// The error detail, for the log only.
     fault: Option<String>,
+    /// The name of the node that has handled the request, if it is another one.
+    node: Option<String>,
 }
 
 impl RequestLog {
@@ -142,7 +144,27 @@ impl RequestLog {
             waited: Duration::ZERO,
             worked: Duration::ZERO,
             fault: None,
+            node: None,
         }
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Takes over the id that another node has given to the request.
+    pub fn continue_as(&mut self, id: Uuid) {
+        self.id = id;
+    }
+
+    /// Sets the name of the node that the request is forwarded to.
+    pub fn forwarded_to(&mut self, node: &str) {
+        self.node = Some(node.to_owned());
+    }
+
+    /// This node handles the request itself.
+    pub fn is_handled_here(&mut self) {
+        self.node = None;
     }
 
     pub fn routed(&mut self, layer: Layer, route: &Route) {
@@ -197,6 +219,7 @@ impl RequestLog {
             workspace = self.workspace.map(tracing::field::display),
             subdomain = self.subdomain,
             account = self.account,
+            node = self.node,
             peer = %self.peer,
             status = response.status().as_u16(),
             bytes = response.body().size_hint().lower(),

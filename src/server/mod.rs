@@ -8,6 +8,7 @@ mod counted_stream;
 mod dispatch;
 mod event_streams;
 mod forwarded;
+mod forwarding;
 mod http_connection;
 mod listener;
 mod log;
@@ -15,6 +16,7 @@ mod log_format;
 mod log_writer;
 mod metrics_page;
 mod multipart;
+mod node_requests;
 mod operations;
 #[cfg(test)]
 mod reader_fuzz;
@@ -39,6 +41,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::api::Router;
+use crate::auth::NodeKey;
 use crate::config::{Config, RawSettings, Registration, Reloaded};
 use crate::instance::Instance;
 use crate::jobs::{self, Jobs};
@@ -69,6 +72,8 @@ pub struct Front {
     listeners: BoundSockets,
     tls: Option<Arc<Tls>>,
     runtime: Runtime,
+    /// The secret of the nodes, if several serve.
+    node_key: Option<NodeKey>,
     /// Registered early, so that SIGHUP never ends the server.
     hangup: Signal,
 }
@@ -84,13 +89,14 @@ pub struct ConfigSource {
 impl Front {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let tls = config.tls.as_ref().map(Tls::new).transpose().context("cannot set up TLS")?.map(Arc::new);
+        let node_key = config.node.as_ref().map(|node| NodeKey::open(&node.secret_file)).transpose()?;
         let listeners = BoundSockets::open(config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
         let hangup = {
             let _within = runtime.enter();
             signal(SignalKind::hangup())?
         };
-        Ok(Self { listeners, tls, runtime, hangup })
+        Ok(Self { listeners, tls, runtime, node_key, hangup })
     }
 
     /// Rejects every request until `ready` returns something, asked in intervals.
@@ -124,8 +130,12 @@ pub fn run(
     temp_dir::delete_abandoned(&instance.config.data_dir)?;
     allow_for_files(&instance)?;
     let jobs = Jobs::start(Arc::clone(&instance))?;
-    let service = Arc::new(Service::new(Arc::clone(&instance), Arc::new(router)));
-    let Front { listeners, tls, runtime, hangup } = front;
+    let Front { listeners, tls, runtime, node_key, hangup } = front;
+    let mut service = Service::new(Arc::clone(&instance), Arc::new(router));
+    if let (Some(key), Some(log)) = (node_key, &instance.store_log) {
+        service = service.among_nodes(key, Arc::clone(log) as _);
+    }
+    let service = Arc::new(service);
     let reload = Reload { instance: Arc::clone(&instance), tls: tls.clone(), source: Arc::new(Mutex::new(source)) };
     let told_to_stop = runtime.block_on(listen(service, listeners, tls, (hangup, reload), ready))?;
     // Running requests have had `shutdown_timeout` to finish.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{HeaderValue, Response, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use tokio::sync::Mutex;
 
 use super::address;
@@ -15,8 +15,9 @@ use super::response_body::{self, Outgoing};
 use crate::api::execute::{self, RoutedRequest};
 use crate::api::{
     ApiResponse, BlockingCtx, Content, Error, IntoResponse, Needs, Operation, Request, Resource, Result, Route,
-    blocking, get, inline,
+    blocking, get, inline, post,
 };
+use crate::auth::NOTIFY_PATH;
 use crate::executors::Executor;
 use crate::tenancy::Host;
 
@@ -40,7 +41,28 @@ const ROUTES: &[Route] = &[
         Needs::Anyone,
         "Verify that a domain is served here, before a proxy gets a certificate for it",
     ),
+    post(NOTIFY_PATH, &blocking(notify), Needs::Anyone, "Take note that another node has stored something"),
 ];
+
+/// Whether only other nodes may use an operation.
+pub fn is_for_nodes(route: &Route) -> bool {
+    route.path == NOTIFY_PATH
+}
+
+/// 204.
+struct NoContent;
+
+impl IntoResponse for NoContent {
+    fn into_response(self, _: &Request) -> Result<ApiResponse> {
+        let mut answer = Response::new(Content::Full(bytes::Bytes::new()));
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        Ok(answer)
+    }
+
+    fn describe(operation: &mut Operation<'_>) {
+        operation.page_response();
+    }
+}
 
 /// 200 with text.
 struct Plain {
@@ -113,6 +135,14 @@ fn serves_domain(ctx: &BlockingCtx<'_>) -> Result<Plain> {
         named.ok_or_else(|| address::unknown_host(config))?;
     }
     Ok(OK)
+}
+
+/// The server lets only other nodes call this.
+fn notify(ctx: &BlockingCtx<'_>) -> Result<NoContent> {
+    if let Some(placement) = ctx.instance.placement() {
+        placement.notify();
+    }
+    Ok(NoContent)
 }
 
 fn scrape(ctx: &BlockingCtx<'_>) -> Result<Plain> {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::event_streams::EventStreams;
+use super::forwarding::RelayedBody;
 use crate::api::{
     ApiResponse, Audience, ByteStream, Content, ContentCoding, Error, Layer, Needs, Packer, Request, Result, Route,
     require_active,
@@ -20,8 +21,8 @@ use crate::api::{
 use crate::instance::Instance;
 use crate::storage::{Fault, File, Job, Verdict};
 
-/// The body type that hyper gets.
-pub type Outgoing = Either<Full<Bytes>, Channel<Bytes, StreamAborted>>;
+/// The body type that hyper gets: whole, in pieces, or the body of another node's response.
+pub type Outgoing = Either<Full<Bytes>, Either<Channel<Bytes, StreamAborted>, RelayedBody>>;
 
 /// The rest of a body could not be read. The connection ends early, so that the client notices.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 pub fn full(bytes: Bytes) -> Outgoing {
     Either::Left(Full::new(bytes))
+}
+
+/// A body in pieces.
+pub fn streamed(channel: Channel<Bytes, StreamAborted>) -> Outgoing {
+    Either::Right(Either::Left(channel))
+}
+
+/// The body of another node's response.
+pub fn relayed(body: RelayedBody) -> Outgoing {
+    Either::Right(Either::Right(body))
 }
 
 /// Shorter lists are not compressed.
@@ -100,14 +111,14 @@ pub fn answer(
         Content::File(file) => {
             let (sender, channel) = Channel::new(1);
             tokio::spawn(send_file(sender, file, Arc::clone(&request.instance)));
-            Either::Right(channel)
+            streamed(channel)
         }
         Content::Stream(first, rest) => {
             let (sender, channel) = Channel::new(1);
             let workspace = request.workspace.as_ref().map(|lease| lease.id());
             let source = PieceSource { instance: Arc::clone(&request.instance), workspace };
             tokio::spawn(send(sender, first, rest, packer, source));
-            Either::Right(channel)
+            streamed(channel)
         }
     };
     Ok(Response::from_parts(head, body))

@@ -10,16 +10,20 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Duration, Instant};
+use uuid::Uuid;
 
 use super::admission::{Admission, Admitted};
 use super::dispatch::{self, DispatchResult};
 use super::event_streams::EventStreams;
 use super::forwarded::Forwarded;
+use super::forwarding::{self, ForwardedBody, Nodes, RelayedResponse, Subject};
 use super::log::RequestLog;
 use super::response_body::{self, Outgoing};
-use super::{address, cors, multipart, operations};
+use super::{address, cors, multipart, node_requests, operations};
 use crate::api::execute::RoutedRequest;
-use crate::api::{Address, BodyKind, Error, MediaType, Request, Result, Router, require_active};
+use crate::api::{Address, BodyKind, Error, MediaType, Request, Result, Route, Router, require_active};
+use crate::auth::NodeKey;
+use crate::cluster::Placement;
 use crate::instance::Instance;
 use crate::pages::{self, ErrorPage};
 use crate::tenancy::{LargeBody, workspace_in};
@@ -43,6 +47,8 @@ pub struct Service {
     scraping: tokio::sync::Mutex<()>,
     streams: Arc<EventStreams>,
     stopping: watch::Sender<bool>,
+    /// The other nodes, if several serve.
+    pub(super) nodes: Option<Nodes>,
 }
 
 /// Permission to hold one large body, returned on drop.
@@ -61,7 +67,15 @@ impl Service {
             large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
             scraping: tokio::sync::Mutex::default(),
             stopping,
+            nodes: None,
         }
+    }
+
+    /// Forwards requests to the nodes that serve their workspaces.
+    pub fn among_nodes(self, key: NodeKey, placement: Arc<dyn Placement>) -> Self {
+        self.instance.is_placed_by(Arc::clone(&placement));
+        let nodes = Nodes::new(Arc::clone(&self.instance), key, placement);
+        Self { nodes: Some(nodes), ..self }
     }
 
     pub fn instance(&self) -> &Arc<Instance> {
@@ -81,17 +95,21 @@ impl Service {
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let waits = expects_continue(&head);
         let config = &self.instance.config;
-        let forwarded = address::forwarded(config, &head.headers, peer);
+        let (forwarded, id) = self.forwarded(&mut head, peer);
         let client = address::client(&forwarded, peer);
         let origin = cors::allowed_origin(config, &head.headers).cloned();
         let mut page = self.error_page(&head);
         let _running = self.instance.metrics.request_began();
         let mut line = RequestLog::new(&head, client);
+        if let Some(id) = id {
+            line.continue_as(id);
+        }
         let is_secure = self.is_secure(&forwarded);
         let mut body = Some(body);
+        let is_by_node = forwarded.as_ref().is_ok_and(|forwarded| forwarded.is_by_node);
         let answered = match forwarded {
             Ok(forwarded) => self.answer_parts(head, &mut body, forwarded, client, &mut page, &mut line).await,
             Err(error) => Err(error),
@@ -99,9 +117,25 @@ impl Service {
         if let Some(rest) = body.filter(|_| !waits) {
             self.drain_in_background(rest);
         }
+        let error = answered.as_ref().err().filter(|_| is_by_node).cloned();
         let mut response = self.finish(line, is_secure, page, answered);
-        cors::allow_origin(config, origin, response.headers_mut());
+        forwarding::mark_elsewhere(error.as_ref(), &mut response);
+        if response.extensions().get::<RelayedResponse>().is_none() {
+            cors::allow_origin(config, origin, response.headers_mut());
+        }
         response
+    }
+
+    /// What a trusted proxy or another node tells about the request. The other node also tells its id.
+    fn forwarded(&self, head: &mut Parts, peer: IpAddr) -> (Result<Forwarded>, Option<Uuid>) {
+        let origin = self.nodes.as_ref().map_or(Ok(None), |nodes| nodes.client.take_origin(head, now()));
+        match origin {
+            Ok(None) => (address::forwarded(&self.instance.config, &head.headers, peer), None),
+            Ok(Some(origin)) => {
+                (node_requests::forwarded_by_node(&origin).ok_or(Error::UnknownNode), Some(origin.id))
+            }
+            Err(node_requests::UnknownNode) => (Err(Error::UnknownNode), None),
+        }
     }
 
     /// Rejects a request that violates HTTP.
@@ -178,7 +212,9 @@ impl Service {
             };
             response.map(response_body::full)
         });
-        secure(response.headers_mut(), if is_secure { self.instance.config.hsts_max_age } else { 0 });
+        if response.extensions().get::<RelayedResponse>().is_none() {
+            secure(response.headers_mut(), if is_secure { self.instance.config.hsts_max_age } else { 0 });
+        }
         let has_no_content = log.finish(&mut response, &self.instance.metrics);
         if has_no_content { without_content(response) } else { response }
     }
@@ -193,8 +229,9 @@ impl Service {
         log: &mut RequestLog,
     ) -> Result<Response<Outgoing>>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
+        let is_by_node = forwarded.is_by_node;
         if *self.stopping.borrow() {
             return Err(Error::ShuttingDown);
         }
@@ -205,6 +242,9 @@ impl Service {
             let scheme = forwarded.scheme.unwrap_or(self.instance.config.scheme());
             let (authority, prefix, path) = (String::new(), String::new(), head.uri.path().to_owned());
             let route = admitted.route;
+            if operations::is_for_nodes(route) && !is_by_node {
+                return Err(Error::UnknownNode);
+            }
             let request = self.build_request(head, admitted, Address { scheme, authority, prefix, path }, client, now);
             let routed = RoutedRequest { request: Arc::new(request), route };
             return operations::answer(routed, &self.scraping, &self.streams).await;
@@ -214,13 +254,13 @@ impl Service {
         }
         let mut address = address::address(&self.instance.config, &head, forwarded)?;
         let tenant = address::addressed(&self.instance.config, &head.headers, &mut address)?;
-        let admission = self.admit(&head, tenant, &address, now, log).map_err(Error::on_central)?;
-        let admitted = match admission {
-            Admission::Request(admitted) => admitted,
+        let admission = self.admit(&head, tenant, &address, is_by_node, now, log).map_err(Error::on_central)?;
+        let route = match &admission {
+            Admission::Request(admitted) => admitted.route,
+            Admission::Elsewhere(route, _) => route,
             Admission::Preflight => return Ok(cors::preflight(&head)),
             Admission::SignIn => return Ok(pages::to_sign_in(&address, head.uri.query())?.map(response_body::full)),
         };
-        let (route, id) = (admitted.route, admitted.workspace.as_ref().map(|workspace| workspace.id()));
         let kind = route.handler.body();
         // Compressed bodies are rejected: a small one could expand without limit.
         let mut encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
@@ -228,11 +268,39 @@ impl Service {
         if kind != BodyKind::None && is_packed {
             return Err(Error::UnsupportedEncoding);
         }
+        let nodes = self.nodes.as_ref().filter(|_| !is_by_node);
+        let forwarded = nodes.map(|nodes| (nodes, nodes.client.request(&head, &address, client, log.id())));
+        let admitted = match admission {
+            Admission::Request(admitted) => admitted,
+            Admission::Elsewhere(route, id) => {
+                let is_accepted = sent_as(&head, route).is_some() || kind == BodyKind::OAuthForm;
+                let body = self.body_to_forward(body, kind, is_accepted).await?;
+                let response = match &forwarded {
+                    Some((nodes, request)) => {
+                        self.forward(nodes, request, (Subject::Workspace(id), route), body, log).await?
+                    }
+                    None => None,
+                };
+                // Without a response, this node serves the workspace since a moment ago.
+                return response.ok_or(Error::Elsewhere(id));
+            }
+            Admission::Preflight | Admission::SignIn => return Err(Error::Internal("it has a response".into())),
+        };
+        let id = admitted.workspace.as_ref().map(|workspace| workspace.id());
         let mut request = Arc::new(self.build_request(head, admitted, address, client, now));
         let (received, _room) = match kind {
             BodyKind::None => (Bytes::new(), None),
             kind => self.read_body(body, kind, &request).await?,
         };
+        // Cloning the bytes copies nothing.
+        let sent = received.clone();
+        if let (Some((nodes, request)), None) = (&forwarded, id) {
+            let sent = ForwardedBody::Whole(sent.clone());
+            if let Some(response) = self.forward(nodes, request, (Subject::Central, route), sent, log).await? {
+                return Ok(response);
+            }
+            log.is_handled_here();
+        }
         let alone = Arc::get_mut(&mut request);
         let alone = alone.ok_or_else(|| Error::Internal("a request without its body is already shared".into()))?;
         match alone.sent_as {
@@ -252,6 +320,12 @@ impl Service {
         if let Err(Error::NeedsTexts(missing)) = &answered.result {
             dispatch::index_texts(&request, missing.clone()).await?;
             answered = dispatch::run(RoutedRequest { request: Arc::clone(&request), route }).await;
+        }
+        if let (Err(Error::Elsewhere(id)), Some((nodes, request))) = (&answered.result, &forwarded) {
+            nodes.refresh_unless_elsewhere(*id).await;
+            let subject = Subject::Workspace(*id);
+            let sent = ForwardedBody::Whole(sent);
+            return self.forward(nodes, request, (subject, route), sent, log).await?.ok_or(Error::Elsewhere(*id));
         }
         if let Some(page) = page {
             page.speak_as(&request);
@@ -295,8 +369,7 @@ impl Service {
         now: Timestamp,
     ) -> Request {
         let Admitted { layer, audience, route, path_values, credential, workspace } = admitted;
-        let types = route.handler.body().types();
-        let sent_as = types.iter().copied().find(|known| has_type(&head.headers, known.name()));
+        let sent_as = sent_as(&head, route);
         Request {
             instance: Arc::clone(&self.instance),
             router: Arc::clone(&self.router),
@@ -385,6 +458,17 @@ impl Service {
         let _of_all = Arc::clone(&self.large_bodies).try_acquire_owned().map_err(|_| Error::Overloaded)?;
         Ok(BodyPermit { _of_group, _of_all })
     }
+}
+
+/// The time at which a request arrives or is forwarded.
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// The media type of the body, if the route accepts it.
+fn sent_as(head: &Parts, route: &Route) -> Option<MediaType> {
+    let types = route.handler.body().types();
+    types.iter().copied().find(|known| has_type(&head.headers, known.name()))
 }
 
 /// True if the client waits for `100 Continue` before it sends its body. Reading the body would send that.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::disk_error::DiskError;
 
@@ -54,6 +55,9 @@ pub enum Fault {
     /// The exception: the changes are in the file, and the store that keeps them may never have them.
     #[error("the store has not responded, so the outcome is unknown")]
     OutcomeUnknown,
+    /// Another node serves the workspace with this file. Nothing was done.
+    #[error("another node serves this workspace")]
+    Elsewhere(Uuid),
     /// The disk or the file is at fault, not the job.
     #[error("{1}")]
     Ailing(DiskError, String),
@@ -61,6 +65,9 @@ pub enum Fault {
 
 impl Fault {
     pub fn unopened(error: &anyhow::Error) -> Self {
+        if let Some(Self::Elsewhere(workspace)) = error.downcast_ref() {
+            return Self::Elsewhere(*workspace);
+        }
         let said = format!("{error:#}");
         match DiskError::of(error) {
             Some(ailment) => Self::Ailing(ailment, said),

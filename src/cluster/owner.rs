@@ -1,0 +1,111 @@
+//! Which node serves a workspace or the central file, and how one node notifies another.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use uuid::Uuid;
+
+use super::StoreLog;
+use crate::auth::{NODE_HEADER, NOTIFY_PATH, NodeKey, RequestOrigin};
+use crate::values::Timestamp;
+
+/// Time limit for a notification.
+const LONGEST_NOTIFICATION: Duration = Duration::from_secs(2);
+
+/// The node that serves a workspace or the central file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    ThisNode,
+    Node {
+        name: String,
+        /// Without a slash at its end.
+        url: String,
+    },
+    /// No live node.
+    Nobody,
+}
+
+/// Tells which node serves what.
+pub trait Placement: Send + Sync {
+    /// Called for each request of a workspace, so it must not wait.
+    fn owner_of_workspace(&self, id: Uuid) -> Owner;
+
+    /// The node that central requests are sent to by preference. Must not wait.
+    fn central_node(&self) -> Owner;
+
+    /// Reads the placement again, because a node was unreachable or is no longer the owner. May wait.
+    fn refresh(&self);
+
+    /// Another node has stored something. May wait; the other node waits for the return.
+    fn notify(&self);
+}
+
+impl StoreLog {
+    pub fn owner_of_workspace(&self, _id: Uuid) -> Owner {
+        Owner::ThisNode
+    }
+
+    pub fn central_node(&self) -> Owner {
+        Owner::ThisNode
+    }
+}
+
+impl Placement for StoreLog {
+    fn owner_of_workspace(&self, id: Uuid) -> Owner {
+        Self::owner_of_workspace(self, id)
+    }
+
+    fn central_node(&self) -> Owner {
+        Self::central_node(self)
+    }
+
+    fn refresh(&self) {}
+
+    fn notify(&self) {}
+}
+
+/// Notifies other nodes. It blocks, so it is used on threads.
+#[derive(Debug)]
+pub struct NodeNotifier {
+    key: NodeKey,
+    /// The name of this node.
+    name: String,
+    agent: Agent,
+}
+
+impl NodeNotifier {
+    pub fn new(key: NodeKey, name: String) -> Self {
+        let found = rustls_native_certs::load_native_certs().certs;
+        let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+        let tls = TlsConfig::builder().root_certs(RootCerts::Specific(std::sync::Arc::new(roots))).build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(LONGEST_NOTIFICATION))
+            // A proxy from the environment does not reach other nodes.
+            .proxy(None)
+            .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls)
+            .build();
+        Self { key, name, agent: config.into() }
+    }
+
+    /// Notifies the node at this URL. Returns after that node has handled the notification.
+    pub fn notify(&self, url: &str, now: Timestamp) -> anyhow::Result<()> {
+        let host = url.split_once("://").map_or(url, |(_, host)| host);
+        let origin = RequestOrigin {
+            node: self.name.clone(),
+            id: Uuid::now_v7(),
+            client: std::net::Ipv4Addr::UNSPECIFIED.into(),
+            scheme: "http".into(),
+            host: host.to_owned(),
+        };
+        let signed = self.key.sign(&origin, "POST", NOTIFY_PATH, now);
+        let sent = self.agent.post(format!("{url}{NOTIFY_PATH}")).header(NODE_HEADER, signed).send_empty();
+        let status = sent.with_context(|| format!("cannot notify {url}"))?.status().as_u16();
+        ensure!(status == 204, "cannot notify {url}: it responds with {status}");
+        Ok(())
+    }
+}
