@@ -14,6 +14,7 @@ mod foreign;
 mod integrity;
 mod lane;
 mod migrate;
+mod page_writer;
 mod record;
 mod share;
 mod snapshot;
@@ -33,6 +34,7 @@ pub use integrity::{integrity_problems, schema};
 #[cfg(test)]
 pub use migrate::create_of_version;
 pub use migrate::{FileKind, NewerVersion, check_version, create, migrate};
+pub use page_writer::overwrite_pages;
 pub(crate) use record::record;
 pub use record::{Stored, uuid_column};
 pub use share::Share;
@@ -41,7 +43,7 @@ pub use sqlite_connection::{apart, copy_wal, open_reader, open_writer, transacti
 pub use storage_metrics::StorageMetrics;
 pub use stored_state::{StoredAt, StoredState, forget_store, is_stored};
 pub use threads::{DATABASE_THREADS, STACK, Supervisor, Threads};
-pub use wal::{CommittedPages, Wal, WalPosition};
+pub use wal::{CommittedPages, FilePages, Wal, WalPosition, pages_at};
 
 #[cfg(test)]
 mod tests;

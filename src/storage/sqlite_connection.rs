@@ -112,6 +112,15 @@ pub(super) fn create_empty(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
+/// Opens a connection that overwrites pages, and does nothing else: its cache does not follow what it overwrites.
+#[expect(clippy::disallowed_methods, reason = "only this module opens connections")]
+pub(super) fn open_page_writer(path: &Path) -> rusqlite::Result<Connection> {
+    let mut db = Connection::open_with_flags(path, FLAGS)?;
+    set_up(&mut db, path)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, false)?;
+    Ok(db)
+}
+
 /// Runs one transaction on a connection outside the lanes, for a file that is not in service yet.
 pub fn transaction<T, E: From<rusqlite::Error>>(
     db: &mut Connection,

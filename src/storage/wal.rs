@@ -3,7 +3,8 @@
 //! Only a checkpoint that copied the whole log lets a writer start it again from its first frame. So a reader that knows
 //! a position in the log finds all later frames behind it, or finds that the log was started again.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -36,6 +37,13 @@ pub struct CommittedPages {
     /// The length of the database file after the last commit.
     pub pages_in_file: u32,
     pub end: WalPosition,
+}
+
+/// Some pages of a file, and its length in pages.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct FilePages {
+    pub pages: BTreeMap<u32, Vec<u8>>,
+    pub pages_in_file: u32,
 }
 
 impl CommittedPages {
@@ -135,6 +143,16 @@ impl Wal {
         Ok(end)
     }
 
+    /// The end of the first commit behind a position.
+    pub fn end_of_first(&mut self, from: WalPosition) -> io::Result<Option<WalPosition>> {
+        let mut end = None;
+        self.walk(from, |position, _, pages_in_file, _| {
+            end = (pages_in_file > 0).then_some(position);
+            end.is_none()
+        })?;
+        Ok(end)
+    }
+
     /// Passes each valid frame behind a position to `see`, until it returns false: the position after the frame, the
     /// number of the page, the length of the file in pages if the frame ends a commit, else 0, and the page.
     fn walk(&mut self, from: WalPosition, mut see: impl FnMut(WalPosition, u32, u32, &[u8]) -> bool) -> io::Result<()> {
@@ -161,6 +179,48 @@ impl Wal {
     fn offset(&self, frames: u32) -> u64 {
         HEADER as u64 + u64::from(frames) * (FRAME_HEADER as u64 + u64::from(self.page_size))
     }
+}
+
+/// The pages of a file with some numbers, as they were at a position in its log. `None`: as they are in the file alone. No
+/// later commit may be in the file.
+pub fn pages_at(database: &Path, at: Option<&WalPosition>, numbers: &BTreeSet<u32>) -> io::Result<FilePages> {
+    let mut found = FilePages::default();
+    if let Some((mut wal, at)) = Wal::open(database)?.zip(at) {
+        if !wal.contains(at)? {
+            return Err(io::Error::other("the log was started again"));
+        }
+        let start = wal.start();
+        wal.walk(start, |position, number, pages_in_file, page| {
+            if numbers.contains(&number) {
+                found.pages.insert(number, page.to_vec());
+            }
+            if pages_in_file > 0 {
+                found.pages_in_file = pages_in_file;
+            }
+            position.frames < at.frames
+        })?;
+    }
+    let mut file = File::open(database)?;
+    let mut header = [0; HEADER];
+    file.read_exact(&mut header)?;
+    // "Database File Format", section 1.3: the page size is in the bytes 16 and 17, and 1 means 65,536.
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    if found.pages_in_file == 0 {
+        found.pages_in_file = u32::try_from(file.metadata()?.len() / page_size).unwrap_or(u32::MAX);
+    }
+    for number in numbers.iter().filter(|number| **number <= found.pages_in_file) {
+        if let Entry::Vacant(entry) = found.pages.entry(*number) {
+            let mut page = vec![0; page_size as usize];
+            file.seek(SeekFrom::Start(u64::from(number - 1) * page_size))?;
+            file.read_exact(&mut page)?;
+            entry.insert(page);
+        }
+    }
+    found.pages.split_off(&(found.pages_in_file + 1));
+    Ok(found)
 }
 
 /// Fills the buffer. False if the file ends before.
