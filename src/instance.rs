@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::Error;
 use crate::auth::{Keys, Passwords};
-use crate::cluster::{CommandLog, Placement, StoreLog};
+use crate::cluster::{self, CommandLog, Placement, StoreLog};
 use crate::config::{Config, LiveConfig};
 use crate::durable_fs;
 use crate::executors::Executors;
@@ -25,6 +25,9 @@ use crate::values::{Password, PublicUrl, Timestamp};
 
 /// Threads for work on two files. Such work waits for turns in both files, so it must not run on the database threads.
 const STEP_THREADS: usize = 4;
+
+/// Ids of new workspaces to try. A node with one of 256 shards misses it this often only by chance of 1 in 9 millions.
+const MOST_IDS: usize = 4096;
 
 pub struct Instance {
     pub config: LiveConfig,
@@ -54,6 +57,7 @@ pub struct Instance {
 impl Instance {
     /// Opens the instance in a data directory, or creates one.
     pub fn open_or_create(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
+        require_unshared(&config.data_dir)?;
         Self::open_with(config, false, None, now)
     }
 
@@ -66,6 +70,7 @@ impl Instance {
     /// not look like an empty instance.
     pub fn open(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         require_instance(&config.data_dir)?;
+        require_unshared(&config.data_dir)?;
         Self::open_with(config, false, None, now)
     }
 
@@ -208,6 +213,39 @@ impl Instance {
         self.store_log.as_ref().is_none_or(|log| log.may_serve())
     }
 
+    /// Whether this server serves a workspace: the only one, or the node that owns it.
+    pub fn serves(&self, id: Uuid) -> bool {
+        self.store_log.as_ref().is_none_or(|log| log.owner_of_workspace(id) == cluster::Owner::ThisNode)
+    }
+
+    /// Fails if another node serves a workspace.
+    pub fn require_served(&self, id: Uuid) -> Result<(), Error> {
+        if self.serves(id) { Ok(()) } else { Err(Error::Elsewhere(id)) }
+    }
+
+    /// Whether this server does the work that only one node should do.
+    pub fn is_central_node(&self) -> bool {
+        self.store_log.as_ref().is_none_or(|log| log.central_node() == cluster::Owner::ThisNode)
+    }
+
+    /// An id for a new workspace that this server will serve. If it is to serve none, another node has to make the
+    /// workspace.
+    pub fn new_workspace_id(&self) -> Result<Uuid, Error> {
+        let mut id = Uuid::now_v7();
+        for _ in 0..MOST_IDS {
+            if self.serves(id) {
+                return Ok(id);
+            }
+            id = Uuid::now_v7();
+        }
+        Err(Error::Elsewhere(id))
+    }
+
+    /// The version of the placement of the workspaces on nodes. 0 if this is the only server.
+    pub fn placement_version(&self) -> u64 {
+        self.store_log.as_ref().and_then(|log| log.nodes()).map_or(0, |nodes| nodes.placement_version())
+    }
+
     /// Stores a new file of a workspace, if the files are kept in a store.
     pub fn store_workspace(&self, id: Uuid) -> anyhow::Result<()> {
         if self.store_log.is_some() { self.registry.lease(id).file().open() } else { Ok(()) }
@@ -261,6 +299,16 @@ pub fn require_instance(data: &Path) -> anyhow::Result<()> {
         "no data directory at {}: {cause}. Name another with --data-dir; `serve` and `account create` create a new one",
         data.display()
     )
+}
+
+/// Fails if several nodes serve the instance: the files may be old, and what a command writes would be lost.
+fn require_unshared(data: &Path) -> anyhow::Result<()> {
+    ensure!(
+        !cluster::is_shared(data),
+        "several nodes serve this instance, so no command may open its files: use the API or the console, or make the \
+         data directory independent with `cx-engine cluster leave`"
+    );
+    Ok(())
 }
 
 /// Fails early with one clear message if the data directory is not writable.

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use uuid::Uuid;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     unfinished,
 };
 use crate::central::workspace_rows::{self, Workspace};
+use crate::cluster::{self, Owner, Placement, StoreLog};
 use crate::durable_fs;
 use crate::storage::{self, Contents, DiskError};
 use crate::tenancy::{InstanceTempDir, lifecycle};
@@ -32,11 +33,16 @@ const TRIES: usize = 5;
 /// workspaces are listed as failures. `progress` gets the number of finished workspaces and the total.
 pub fn take(
     data: &Path,
+    log: Option<&StoreLog>,
     repository: &Repository,
     scope: BackupScope<'_>,
     now: Timestamp,
     progress: impl FnMut(usize, usize),
 ) -> anyhow::Result<Backup> {
+    ensure!(
+        log.is_some() || !cluster::is_shared(data),
+        "several nodes serve this instance, and this one does not have all files: take the backup in the console"
+    );
     let _claim = repository.lock()?;
     let before = repository.all()?;
     let own = repository.list()?.own;
@@ -54,7 +60,7 @@ pub fn take(
         wanted = vec![found];
     }
     let folder = repository.folder().join(&name);
-    let making = BackupInProgress { data, folder: unfinished(&folder), temp_dir, older: PreviousBackup::of(&own) };
+    let making = BackupInProgress { data, log, folder: unfinished(&folder), temp_dir, older: PreviousBackup::of(&own) };
     let central = matches!(scope, BackupScope::Everything).then_some((copy.as_path(), contents));
     let made = making.write_contents(manifest, central, wanted, progress).and_then(|manifest| {
         making.commit(&manifest, &folder)?;
@@ -70,6 +76,8 @@ pub fn take(
 /// A backup in progress.
 struct BackupInProgress<'a> {
     data: &'a Path,
+    /// If a store keeps the files.
+    log: Option<&'a StoreLog>,
     folder: PathBuf,
     temp_dir: InstanceTempDir,
     older: PreviousBackup<'a>,
@@ -156,9 +164,20 @@ impl BackupInProgress<'_> {
         kept
     }
 
+    /// Copies a workspace file, or builds it from the store if another node serves it.
+    fn copy(&self, id: Uuid, to: &Path) -> anyhow::Result<Option<Contents>> {
+        match self.log.filter(|log| log.owner_of_workspace(id) != Owner::ThisNode) {
+            Some(log) => match log.build_copy(id, to)? {
+                true => Ok(Some(storage::contents(&storage::open_reader(to)?)?)),
+                false => Ok(None),
+            },
+            None => self.copy_local(id, to),
+        }
+    }
+
     /// Copies a workspace file from its place in service or in the trash. A copy is discarded if the file moved
     /// meanwhile, since it may lack the content of the WAL.
-    fn copy(&self, id: Uuid, to: &Path) -> anyhow::Result<Option<Contents>> {
+    fn copy_local(&self, id: Uuid, to: &Path) -> anyhow::Result<Option<Contents>> {
         let places = [lifecycle::live_path(self.data, id), lifecycle::trash_path(self.data, id)];
         for _ in 0..TRIES {
             let Some((place, file)) = places.iter().find_map(|place| Some((place, inode(place)?))) else { continue };

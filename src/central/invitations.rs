@@ -249,8 +249,9 @@ pub fn join(ctx: &BlockingCtx<'_>, account: &Account, invite: &UserInvite) -> Re
     joined
 }
 
-/// Checks that the workspace is active, so that a user can join it.
+/// Checks that the workspace is active and that this server serves it, so that a user can join it.
 pub fn check_workspace(instance: &Instance, id: Uuid) -> Result<()> {
+    instance.require_served(id)?;
     require_active(instance.directory.current(&instance.keys)?.by_id(id)?).map(|_| ())
 }
 

@@ -179,7 +179,7 @@ pub fn end_grants(instance: &Instance, now: Timestamp) -> Result<()> {
         Ok::<_, Error>(rows.collect::<rusqlite::Result<_>>()?)
     })?;
     let mut result = Ok(());
-    for (id, account_id, workspace) in outdated {
+    for (id, account_id, workspace) in outdated.into_iter().filter(|(_, _, id)| instance.serves(*id)) {
         let (lease, recorder) = (instance.registry.lease(workspace), instance.system_recorder(workspace, now));
         let ended =
             lease.file().write(move |db| Ok::<_, Error>(grant_revocation::end_all_of(db, &recorder, account_id)?));

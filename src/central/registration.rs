@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::account_session::LoginToken;
 use super::accounts::{self, Account};
@@ -168,6 +167,7 @@ fn create_signed_in(
             Some(NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain })
         }
     };
+    let first = first.map(|first| Ok::<_, Error>((instance.new_workspace_id()?, first))).transpose()?;
     let (inside, origin, mailer) = (Arc::clone(instance), ctx.request.origin(), CodeMailer::of(ctx.request));
     let (account, issued, workspace) = instance.central.write(move |db| {
         let operator = !accounts::any_exists(db)?;
@@ -181,7 +181,7 @@ fn create_signed_in(
         let issued = credentials::issue(db, &inside, &session, &origin)?;
         notices::record_login(db, id, &origin)?;
         let workspace =
-            first.as_ref().map(|first| workspace_lifecycle::reserve(db, Uuid::now_v7(), first, id, now)).transpose()?;
+            first.as_ref().map(|(new, first)| workspace_lifecycle::reserve(db, *new, first, id, now)).transpose()?;
         Ok::<_, Error>((accounts::find(db, id)?, issued, workspace))
     })?;
     let made_by = ctx.request.origin().by(account.id);

@@ -42,11 +42,11 @@ pub fn create_workspace(
     quotas: Quotas,
     origin: &Origin,
 ) -> Result<Workspace> {
-    let now = origin.at;
+    let (id, now) = (instance.new_workspace_id()?, origin.at);
     let (owner, workspace) = instance.central.write(move |db| {
         quotas.check_workspaces(db, account_id)?;
         let account = accounts::find(db, account_id)?;
-        let workspace = reserve(db, Uuid::now_v7(), &new, account_id, now)?;
+        let workspace = reserve(db, id, &new, account_id, now)?;
         Ok::<_, Error>((Owner { account_id, name: account.name, email: account.email }, workspace))
     })?;
     create_file(instance, workspace, owner, origin)

@@ -106,7 +106,7 @@ pub fn take(command: &TakeArgs, config: &Config, now: Timestamp) -> anyhow::Resu
     let repository = own_repository(config)?;
     let scope = command.workspace.as_deref().map_or(BackupScope::Everything, BackupScope::Workspace);
     let bar = bar(0)?;
-    let backup = backups::take(&config.data_dir, &repository, scope, now, |done, all| {
+    let backup = backups::take(&config.data_dir, None, &repository, scope, now, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     });

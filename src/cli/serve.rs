@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{demo, output};
-use crate::cluster::{self, Attempt, StoreLog};
+use crate::cluster::{self, Claim, ClaimWaiter, StoreLog};
 use crate::config::Config;
 use crate::instance::{self, Instance};
 use crate::object_store::{ObjectStore, StoreError};
@@ -27,17 +27,17 @@ pub fn run(config: Config, source: ConfigSource, now: Timestamp) -> anyhow::Resu
     server::run(instance, front, lock, source, crate::router()?, announce)
 }
 
-/// Starts the log once this server has the lease. Until then it stands by.
+/// Starts the log once this server may serve. Until then it stands by.
 fn start_log(config: &Config, store: Arc<ObjectStore>, front: &Front) -> anyhow::Result<Arc<StoreLog>> {
-    let lease = match cluster::lease_waiter(config, &store)? {
+    let claim = match ClaimWaiter::new(config, &store)? {
+        None => Claim::Alone(0),
         Some(mut waiter) => match waiter.attempt(Instant::now())? {
-            Attempt::Taken(lease) => Some(lease),
-            Attempt::HeldBy(node) => {
+            Ok(claim) => claim,
+            Err(node) => {
                 tracing::info!(node, "another server serves; this one stands by");
                 notify_systemd("standing by\n");
-                let lease = front.stand_by(waiter.interval(), || match waiter.attempt(Instant::now()) {
-                    Ok(Attempt::Taken(lease)) => Ok(Some(lease)),
-                    Ok(Attempt::HeldBy(_)) => Ok(None),
+                let claim = front.stand_by(waiter.interval(), || match waiter.attempt(Instant::now()) {
+                    Ok(claim) => Ok(claim.ok()),
                     Err(error) if error.is::<StoreError>() => {
                         tracing::warn!(error = format!("{error:#}"), "the lease was not read");
                         Ok(None)
@@ -45,12 +45,11 @@ fn start_log(config: &Config, store: Arc<ObjectStore>, front: &Front) -> anyhow:
                     Err(error) => Err(error),
                 })?;
                 tracing::info!("this server takes over");
-                Some(lease)
+                claim
             }
         },
-        None => None,
     };
-    cluster::start(config, store, lease, Timestamp::now)
+    cluster::start(config, store, claim, Timestamp::now)
 }
 
 /// Prints the line that signals that the server is ready.

@@ -4,8 +4,9 @@
 //! The lease only decides who serves. That no answered write is lost depends on the segments, which are created and never
 //! replaced: the next owner of a file writes a fence, at which a late writer fails.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,15 +15,18 @@ use anyhow::{Context, bail};
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
+use super::nodes;
 use crate::durable_fs;
 use crate::object_store::{ETag, ObjectStore, StoreError};
 use crate::storage::Supervisor;
 
 const LEASE: &str = "lease";
 
-/// The file in the data directory that has the nonce of the lease. The process that holds the lock of the data directory
-/// knows by it that the last holder has ended.
+/// The file in the data directory that has its nonce.
 const NONCE: &str = "lease";
+
+/// A server whose name is not known yet.
+const ANOTHER: &str = "another server";
 
 /// Renewals in the time of a lease.
 const RENEWALS: u32 = 3;
@@ -43,6 +47,9 @@ struct StoredLease {
     /// The time in milliseconds after which the lease expires.
     length_ms: u64,
     is_released: bool,
+    /// Several nodes serve together; each has an object of its own. Nobody renews this one.
+    #[serde(default)]
+    is_shared: bool,
 }
 
 /// A server that waits for the lease.
@@ -50,10 +57,11 @@ pub struct LeaseWaiter {
     store: Arc<ObjectStore>,
     node: String,
     nonce: String,
-    nonce_path: PathBuf,
     length: Duration,
     /// The lease of another server, and when it was seen first.
     seen: Option<(StoredLease, Instant)>,
+    /// The counters of the nodes that serve together, and when they were seen first.
+    seen_nodes: Option<(BTreeMap<String, u64>, Instant)>,
 }
 
 /// The result of an attempt to take the lease.
@@ -81,18 +89,9 @@ struct Held {
 }
 
 impl LeaseWaiter {
-    /// The caller holds the lock of the data directory.
-    pub fn new(store: Arc<ObjectStore>, node: &str, data: &std::path::Path, length: Duration) -> anyhow::Result<Self> {
-        let nonce_path = data.join(NONCE);
-        let nonce = match fs::read_to_string(&nonce_path) {
-            Ok(nonce) => nonce,
-            Err(_) => {
-                let nonce = super::nonce()?;
-                durable_fs::write_private_file(&nonce_path, nonce.as_bytes())?;
-                nonce
-            }
-        };
-        Ok(Self { store, node: node.to_owned(), nonce, nonce_path, length, seen: None })
+    /// `nonce` is that of the data directory.
+    pub fn new(store: Arc<ObjectStore>, node: &str, nonce: String, length: Duration) -> Self {
+        Self { store, node: node.to_owned(), nonce, length, seen: None, seen_nodes: None }
     }
 
     /// The interval between two attempts.
@@ -104,36 +103,90 @@ impl LeaseWaiter {
     /// lease. Only this server's own clock counts.
     pub fn attempt(&mut self, now: Instant) -> anyhow::Result<Attempt> {
         let began = Instant::now();
-        let Some(object) = self.store.get(LEASE).context("cannot read the lease")? else {
+        let Some((held, tag)) = read_lease(&self.store)? else {
             let lease = self.own(1);
             let created = self.store.create(LEASE, &serde_json::to_vec(&lease)?);
             return self.taken(lease, created, began);
         };
-        let held: StoredLease = serde_json::from_slice(&object.body).context("the lease in the store is damaged")?;
-        let is_own = held.nonce == self.nonce;
-        if !is_own && !held.is_released {
-            let first_seen = match &self.seen {
-                Some((seen, at)) if *seen == held => *at,
-                Some((seen, _)) if seen.counter != held.counter && held.node == self.node => bail!(
-                    "another server with the name {} serves: give each server its own node_name ({} names the data \
-                     directory of this one)",
-                    held.node,
-                    self.nonce_path.display()
-                ),
-                _ => {
-                    self.seen = Some((held.clone(), now));
-                    now
-                }
-            };
-            // The lease is as long as its holder believes.
-            if now.duration_since(first_seen) < self.length.max(Duration::from_millis(held.length_ms)) {
+        let epoch = if held.is_shared {
+            if !self.are_nodes_gone(now)? {
                 return Ok(Attempt::HeldBy(held.node));
             }
-        }
+            let placed = nodes::read_placement(&self.store)?.map_or(0, |(placement, _)| placement.version);
+            held.epoch.max(placed)
+        } else if self.is_free(&held, now)? {
+            held.epoch
+        } else {
+            return Ok(Attempt::HeldBy(held.node));
+        };
         // A new epoch for the own lease as well: a copy of the data directory may hold it.
-        let lease = self.own(held.epoch + 1);
-        let replaced = self.store.replace(LEASE, &serde_json::to_vec(&lease)?, &object.tag);
+        let lease = self.own(epoch + 1);
+        let replaced = self.store.replace(LEASE, &serde_json::to_vec(&lease)?, &tag);
         self.taken(lease, replaced, began)
+    }
+
+    /// Notes that several nodes serve together, unless one server serves alone. Returns the epoch, or that server.
+    pub fn share(&mut self, now: Instant) -> anyhow::Result<Result<u64, String>> {
+        let shared = |epoch| StoredLease { is_shared: true, ..self.own(epoch) };
+        let (lease, written) = match read_lease(&self.store)? {
+            None => {
+                let lease = shared(1);
+                let created = self.store.create(LEASE, &serde_json::to_vec(&lease)?);
+                (lease, created)
+            }
+            Some((held, _)) if held.is_shared => return Ok(Ok(held.epoch)),
+            Some((held, tag)) => {
+                let lease = shared(held.epoch + 1);
+                if !self.is_free(&held, now)? {
+                    return Ok(Err(held.node));
+                }
+                let replaced = self.store.replace(LEASE, &serde_json::to_vec(&lease)?, &tag);
+                (lease, replaced)
+            }
+        };
+        match written {
+            Ok(_) => Ok(Ok(lease.epoch)),
+            Err(StoreError::Precondition) => Ok(Err(ANOTHER.into())),
+            Err(error) => Err(error).context("cannot write the lease"),
+        }
+    }
+
+    /// Whether nobody holds a lease any more, or only this data directory.
+    fn is_free(&mut self, held: &StoredLease, now: Instant) -> anyhow::Result<bool> {
+        if held.nonce == self.nonce || held.is_released {
+            return Ok(true);
+        }
+        let first_seen = match &self.seen {
+            Some((seen, at)) if seen == held => *at,
+            Some((seen, _)) if seen.counter != held.counter && held.node == self.node => bail!(
+                "another server with the name {} serves: give each server its own node_name (the file `{NONCE}` in the \
+                 data directory names this one)",
+                held.node
+            ),
+            _ => {
+                self.seen = Some((held.clone(), now));
+                now
+            }
+        };
+        // The lease is as long as its holder believes.
+        Ok(now.duration_since(first_seen) >= self.length.max(Duration::from_millis(held.length_ms)))
+    }
+
+    /// Whether the nodes that served together have left, or have not renewed their objects for the time of a lease.
+    fn are_nodes_gone(&mut self, now: Instant) -> anyhow::Result<bool> {
+        let nodes = nodes::read_nodes(&self.store)?;
+        let present = || nodes.iter().filter(|(_, (node, _))| !node.has_left && node.nonce != self.nonce);
+        let counters: BTreeMap<String, u64> = present().map(|(name, (node, _))| (name.clone(), node.counter)).collect();
+        let longest = present().map(|(_, (node, _))| node.length_ms).max();
+        let Some(longest) = longest else { return Ok(true) };
+        let first_seen = match &self.seen_nodes {
+            Some((seen, at)) if *seen == counters => *at,
+            _ => {
+                self.seen_nodes = Some((counters, now));
+                now
+            }
+        };
+        Ok(now.duration_since(first_seen) >= self.length.max(Duration::from_millis(longest)))
     }
 
     fn own(&self, epoch: u64) -> StoredLease {
@@ -144,6 +197,7 @@ impl LeaseWaiter {
             counter: 0,
             length_ms: u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX),
             is_released: false,
+            is_shared: false,
         }
     }
 
@@ -159,7 +213,7 @@ impl LeaseWaiter {
                 stop: Default::default(),
             })),
             // Another server was faster. The next attempt sees which one.
-            Err(StoreError::Precondition) => Ok(Attempt::HeldBy("another server".into())),
+            Err(StoreError::Precondition) => Ok(Attempt::HeldBy(ANOTHER.into())),
             Err(error) => Err(error).context("cannot write the lease"),
         }
     }
@@ -205,7 +259,7 @@ impl Lease {
         let next = StoredLease { counter: held.lease.counter + 1, ..held.lease.clone() };
         let tag = match self.replace(&next, &held.tag) {
             Ok(tag) => tag,
-            Err(StoreError::Precondition) => match self.current() {
+            Err(StoreError::Precondition) => match read_lease(&self.store) {
                 // An earlier attempt was carried out, and its answer was lost.
                 Ok(Some((lease, tag))) if (&lease.nonce, lease.epoch) == (&next.nonce, next.epoch) => {
                     *held = Held { lease, tag };
@@ -232,12 +286,6 @@ impl Lease {
         self.store.replace(LEASE, &text, tag)
     }
 
-    fn current(&self) -> Result<Option<(StoredLease, ETag)>, StoreError> {
-        let Some(object) = self.store.get(LEASE)? else { return Ok(None) };
-        let lease = serde_json::from_slice(&object.body).map_err(|error| StoreError::Unknown(error.to_string()))?;
-        Ok(Some((lease, object.tag)))
-    }
-
     /// Gives the lease back when the server stops, so that another takes over at once.
     pub fn release(&self) {
         *self.stop.0.lock() = true;
@@ -250,5 +298,24 @@ impl Lease {
     }
 }
 
-/// Another server has the lease.
-struct Lost;
+fn read_lease(store: &ObjectStore) -> anyhow::Result<Option<(StoredLease, ETag)>> {
+    let Some(object) = store.get(LEASE).context("cannot read the lease")? else { return Ok(None) };
+    let lease = serde_json::from_slice(&object.body).context("the lease in the store is damaged")?;
+    Ok(Some((lease, object.tag)))
+}
+
+/// The nonce of a data directory. The process that holds the lock of the directory knows by it that the last holder of a
+/// lease has ended.
+pub fn nonce_of(data: &Path) -> anyhow::Result<String> {
+    let path = data.join(NONCE);
+    if let Ok(nonce) = fs::read_to_string(&path) {
+        return Ok(nonce);
+    }
+    let nonce = super::nonce()?;
+    durable_fs::write_private_file(&path, nonce.as_bytes())?;
+    Ok(nonce)
+}
+
+/// Another server has the lease, or the name of this node.
+#[derive(Debug)]
+pub struct Lost;

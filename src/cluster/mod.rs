@@ -5,7 +5,9 @@
 //!
 //! ```text
 //! instance                      the id of the instance
-//! lease                         the server that serves
+//! lease                         the server that serves alone, or that nodes serve together
+//! nodes/{name}                  a node
+//! placement                     which node owns which workspaces
 //! keys/{file}                   the keys that encrypt tokens
 //! files/{id}/seg/{number}       segments; `id` is `central` or the id of a workspace
 //! files/{id}/snap/{number}-{at} snapshots: the file after that segment
@@ -14,39 +16,53 @@
 mod command_log;
 mod key_copies;
 mod lease;
+#[cfg(test)]
+mod node_tests;
+mod nodes;
 mod owner;
+mod placement;
 mod position;
 mod rebuild;
 mod restore_instance;
 mod segment;
+mod shared_central;
 mod store_log;
 mod store_metrics;
 mod store_status;
 #[cfg(test)]
 mod tests;
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::{Acknowledge, Config};
+use crate::durable_fs;
 use crate::object_store::{ObjectStore, StoreError};
 use crate::storage::{self, Supervisor};
 use crate::tenancy::InstanceRecord;
 use crate::values::Timestamp;
 pub use command_log::CommandLog;
-pub use lease::{Attempt, Lease, LeaseWaiter};
-pub use owner::{NodeNotifier, Owner, Placement};
+use lease::{Attempt, LeaseWaiter};
+use nodes::{NodeOptions, NodeWaiter};
+pub use nodes::{NodeServer, Nodes, Owner, StoredNode, change_placement, read_nodes, read_placement};
+pub use owner::{NodeNotifier, Placement};
+pub use placement::shard_of;
 pub use rebuild::FileLog;
 pub use restore_instance::{Restored, restore};
-pub use store_log::{LogOptions, StoreLog};
+pub use store_log::{Claim, LogOptions, StoreLog};
 pub use store_status::{DataDirStatus, LocalFile, StoreStatus, StoredFile, store_status};
 
 /// The object that names the instance of a store.
 const INSTANCE: &str = "instance";
+
+/// The file in a data directory that says that several nodes serve the instance.
+const SHARED: &str = "shared";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct StoredInstance {
@@ -89,14 +105,47 @@ pub fn open_store(config: &Config) -> anyhow::Result<Option<Arc<ObjectStore>>> {
     Ok(Some(Arc::new(store)))
 }
 
-/// A server that waits for the lease. `None` with `acknowledge = "local"`: what the disk alone has would be lost if
-/// another server took over.
-pub fn lease_waiter(config: &Config, store: &Arc<ObjectStore>) -> anyhow::Result<Option<LeaseWaiter>> {
-    match config.acknowledge {
-        Acknowledge::Local => Ok(None),
-        Acknowledge::Stored => {
-            LeaseWaiter::new(Arc::clone(store), &config.node_name, &config.data_dir, config.lease).map(Some)
+/// A server that waits until it may serve.
+pub struct ClaimWaiter {
+    lease: LeaseWaiter,
+    /// If several nodes serve together.
+    node: Option<NodeWaiter>,
+}
+
+impl ClaimWaiter {
+    /// `None` with `acknowledge = "local"`: what the disk alone has would be lost if another server took over.
+    pub fn new(config: &Config, store: &Arc<ObjectStore>) -> anyhow::Result<Option<Self>> {
+        if config.acknowledge == Acknowledge::Local {
+            return Ok(None);
         }
+        let nonce = lease::nonce_of(&config.data_dir)?;
+        let lease = LeaseWaiter::new(Arc::clone(store), &config.node_name, nonce.clone(), config.lease);
+        let node = config.node.as_ref().map(|node| {
+            let options =
+                NodeOptions { name: config.node_name.clone(), nonce, url: node.url.clone(), length: config.lease };
+            NodeWaiter::new(Arc::clone(store), options)
+        });
+        Ok(Some(Self { lease, node }))
+    }
+
+    /// The interval between two attempts.
+    pub fn interval(&self) -> Duration {
+        self.lease.interval()
+    }
+
+    /// The claim of this server, or who serves instead.
+    pub fn attempt(&mut self, now: Instant) -> anyhow::Result<Result<Claim, String>> {
+        let Some(node) = &mut self.node else {
+            return Ok(match self.lease.attempt(now)? {
+                Attempt::Taken(lease) => Ok(Claim::Lease(Arc::new(lease))),
+                Attempt::HeldBy(name) => Err(name),
+            });
+        };
+        let epoch = match self.lease.share(now)? {
+            Ok(epoch) => epoch,
+            Err(name) => return Ok(Err(name)),
+        };
+        Ok(node.attempt(epoch, now)?.map(Claim::Nodes).ok_or_else(|| "an earlier node".into()))
     }
 }
 
@@ -105,7 +154,7 @@ pub fn lease_waiter(config: &Config, store: &Arc<ObjectStore>) -> anyhow::Result
 pub fn start(
     config: &Config,
     store: Arc<ObjectStore>,
-    lease: Option<Lease>,
+    claim: Claim,
     clock: fn() -> Timestamp,
 ) -> anyhow::Result<Arc<StoreLog>> {
     let data = &config.data_dir;
@@ -117,21 +166,31 @@ pub fn start(
             restore_instance::restore_central(&store, data)?;
         }
     }
+    note_sharing(data, matches!(claim, Claim::Nodes(_)))?;
     let supervisor = Arc::<Supervisor>::default();
-    let lease = lease.map(Arc::new);
-    if let Some(lease) = &lease {
+    if let Claim::Lease(lease) = &claim {
         lease.keep(&supervisor)?;
     }
     let options = LogOptions {
         data_dir: data.clone(),
         node: config.node_name.clone(),
-        epoch: lease.as_ref().map_or(0, |lease| lease.epoch()),
         acknowledge: config.acknowledge,
         patience: config.turn_timeout,
         keep: config.cluster_keep,
         snapshot_after: store_log::SNAPSHOT_AFTER,
     };
-    StoreLog::start(store, lease, options, &supervisor, clock)
+    StoreLog::start(store, claim, options, &supervisor, clock)
+}
+
+/// Notes in the data directory whether several nodes serve the instance. Then no command may open it.
+fn note_sharing(data: &Path, is_shared: bool) -> anyhow::Result<()> {
+    let note = data.join(SHARED);
+    if is_shared { durable_fs::write_private_file(&note, b"") } else { Ok(durable_fs::if_there(fs::remove_file(note))?) }
+}
+
+/// Whether several nodes serve the instance of a data directory. What it has may be old, and changes would be lost.
+pub fn is_shared(data: &Path) -> bool {
+    data.join(SHARED).exists()
 }
 
 /// Names the instance in its store.
@@ -167,6 +226,7 @@ fn check_instance(data: &Path, stored: Uuid) -> anyhow::Result<()> {
 
 /// Makes a data directory independent of its store. The store keeps what it has.
 pub fn leave(data: &Path) -> anyhow::Result<usize> {
+    note_sharing(data, false)?;
     let mut left = 0;
     for path in restore_instance::files_of(data)? {
         left += usize::from(storage::forget_store(&path)?);

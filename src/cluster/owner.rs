@@ -7,25 +7,13 @@ use ureq::Agent;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use uuid::Uuid;
 
-use super::StoreLog;
+use super::nodes::Owner;
+use super::store_log::StoreLog;
 use crate::auth::{NODE_HEADER, NOTIFY_PATH, NodeKey, RequestOrigin};
 use crate::values::Timestamp;
 
 /// Time limit for a notification.
 const LONGEST_NOTIFICATION: Duration = Duration::from_secs(2);
-
-/// The node that serves a workspace or the central file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
-    ThisNode,
-    Node {
-        name: String,
-        /// Without a slash at its end.
-        url: String,
-    },
-    /// No live node.
-    Nobody,
-}
 
 /// Tells which node serves what.
 pub trait Placement: Send + Sync {
@@ -42,28 +30,29 @@ pub trait Placement: Send + Sync {
     fn notify(&self);
 }
 
-impl StoreLog {
-    pub fn owner_of_workspace(&self, _id: Uuid) -> Owner {
-        Owner::ThisNode
-    }
-
-    pub fn central_node(&self) -> Owner {
-        Owner::ThisNode
-    }
-}
-
 impl Placement for StoreLog {
     fn owner_of_workspace(&self, id: Uuid) -> Owner {
-        Self::owner_of_workspace(self, id)
+        self.nodes().map_or(Owner::ThisNode, |nodes| nodes.owner_of(id))
     }
 
     fn central_node(&self) -> Owner {
-        Self::central_node(self)
+        self.nodes().map_or(Owner::ThisNode, |nodes| nodes.central_node())
     }
 
-    fn refresh(&self) {}
+    fn refresh(&self) {
+        if let Some(nodes) = self.nodes()
+            && let Err(error) = nodes.refresh()
+        {
+            tracing::warn!(error = format!("{error:#}"), "the placement was not read");
+        }
+    }
 
-    fn notify(&self) {}
+    fn notify(&self) {
+        self.refresh();
+        if let Err(error) = self.catch_up() {
+            tracing::warn!(error = format!("{error:#}"), "the central file was not followed");
+        }
+    }
 }
 
 /// Notifies other nodes. It blocks, so it is used on threads.

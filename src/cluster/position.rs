@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::ensure;
+
 use super::segment::{digest, read_segment_header};
 use crate::storage::{CommittedPages, StoredAt, StoredState, Wal, WalPosition};
 
@@ -53,6 +55,13 @@ impl Position {
             return Ok(Unstored::Nothing);
         }
         Ok(wal.read(from, end)?.map_or(Unstored::Nothing, Unstored::Pages))
+    }
+
+    /// The end of the stored part of the WAL. `None` if the file alone is the stored state.
+    pub fn stored_wal(&self, path: &Path) -> anyhow::Result<Option<WalPosition>> {
+        let Some((mut wal, known)) = Wal::open(path)?.zip(self.wal) else { return Ok(None) };
+        ensure!(wal.contains(&known)? || self.is_copied, "the WAL was started again before all of it was stored");
+        Ok(Some(known).filter(|_| wal.contains(&known).unwrap_or(false)))
     }
 
     /// The position of a local file in relation to the last segment in the store. `None` if nothing proves that the file

@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::storage::{CommittedPages, WalPosition};
+use crate::storage::{CommittedPages, FilePages, WalPosition};
 use crate::values::Timestamp;
 
 const SEGMENT: &[u8; 8] = b"CXSEGM01";
@@ -83,11 +83,37 @@ pub fn read_segment_header(segment: &[u8]) -> anyhow::Result<SegmentHeader> {
 }
 
 /// Writes the pages of a segment into a database file that nobody has open.
-pub fn apply_segment(mut segment: &[u8], file: &File) -> anyhow::Result<()> {
+pub fn apply_segment(segment: &[u8], file: &File) -> anyhow::Result<()> {
+    let sizes = each_page(segment, |number, page| {
+        file.write_all_at(page, u64::from(number - 1) * page.len() as u64)?;
+        Ok(())
+    })?;
+    let Some((page_size, pages_in_file)) = sizes else { return Ok(()) };
+    Ok(file.set_len(u64::from(pages_in_file) * u64::from(page_size))?)
+}
+
+/// Adds the pages of a segment to others.
+pub fn add_pages(segment: &[u8], to: &mut FilePages) -> anyhow::Result<()> {
+    let sizes = each_page(segment, |number, page| {
+        to.pages.insert(number, page.to_vec());
+        Ok(())
+    })?;
+    if let Some((_, pages_in_file)) = sizes {
+        to.pages_in_file = pages_in_file;
+        to.pages.split_off(&(pages_in_file + 1));
+    }
+    Ok(())
+}
+
+/// Passes each page of a segment to `take`. Returns the size of a page and the number of pages of the file, if the segment
+/// has pages.
+fn each_page(
+    mut segment: &[u8],
+    mut take: impl FnMut(u32, &[u8]) -> anyhow::Result<()>,
+) -> anyhow::Result<Option<(u32, u32)>> {
     let header: SegmentHeader = read_header(&mut segment, SEGMENT)?;
-    let SegmentContent::Pages { page_size, pages, pages_in_file, .. } = header.content else { return Ok(()) };
+    let SegmentContent::Pages { page_size, pages, pages_in_file, .. } = header.content else { return Ok(None) };
     ensure!(page_size.is_power_of_two() && (512..=65_536).contains(&page_size), "a segment has an invalid page size");
-    file.set_len(u64::from(pages_in_file) * u64::from(page_size))?;
     let mut unpacked = zstd::Decoder::new(segment)?;
     let mut page = vec![0; page_size as usize];
     for _ in 0..pages {
@@ -96,10 +122,10 @@ pub fn apply_segment(mut segment: &[u8], file: &File) -> anyhow::Result<()> {
         unpacked.read_exact(&mut page).context("a segment is incomplete")?;
         let number = u32::from_be_bytes(number);
         ensure!((1..=pages_in_file).contains(&number), "a segment has a page that the file does not have");
-        file.write_all_at(&page, u64::from(number - 1) * u64::from(page_size))?;
+        take(number, &page)?;
     }
     ensure!(unpacked.read(&mut [0])? == 0, "a segment has more pages than its header says");
-    Ok(())
+    Ok(Some((page_size, pages_in_file)))
 }
 
 /// The header of a snapshot.

@@ -3,10 +3,11 @@
 //! Only one segment of a file is under way at a time. A segment is created, never replaced, so two servers cannot both
 //! continue the same log.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use uuid::Uuid;
 use super::command_log;
 use super::key_copies::KeyCopies;
 use super::lease::Lease;
+use super::nodes::{Nodes, Owner};
+use super::placement::shard_of;
 use super::position::{Head, Position, Unstored};
 use super::rebuild::{FileLog, Rebuilt, segment_key, snapshot_key};
 use super::segment::{
@@ -66,8 +69,6 @@ pub struct LogOptions {
     pub data_dir: PathBuf,
     /// The name of this server in segments.
     pub node: String,
-    /// The epoch of its lease. 0 without a lease.
-    pub epoch: u64,
     pub acknowledge: Acknowledge,
     /// How long a client waits for the store.
     pub patience: Duration,
@@ -77,10 +78,21 @@ pub struct LogOptions {
     pub snapshot_after: u64,
 }
 
+/// By which right this process serves.
+pub enum Claim {
+    /// Nothing keeps a second server away. The epoch is 0 unless somebody counts the owners.
+    Alone(u64),
+    Lease(Arc<Lease>),
+    Nodes(Arc<Nodes>),
+}
+
 pub struct StoreLog {
-    store: Arc<ObjectStore>,
-    lease: Option<Arc<Lease>>,
-    options: LogOptions,
+    pub(super) store: Arc<ObjectStore>,
+    pub(super) claim: Claim,
+    pub(super) options: LogOptions,
+    pub(super) began: Instant,
+    /// Milliseconds since `began` of the last moment at which the end of the log of the central file was known.
+    pub(super) central_read: AtomicU64,
     /// Tells the segments of this process from those of an earlier one.
     nonce: String,
     clock: fn() -> Timestamp,
@@ -110,11 +122,11 @@ struct WaitingFiles {
 
 /// What this process knows about a file in the store.
 #[derive(Default)]
-struct FileState {
-    position: Option<Position>,
+pub(super) struct FileState {
+    pub(super) position: Option<Position>,
     /// Segments behind the last snapshot, their bytes, and the bytes of the snapshot.
-    segments: u64,
-    segment_bytes: u64,
+    pub(super) segments: u64,
+    pub(super) segment_bytes: u64,
     snapshot_bytes: u64,
     is_snapshot_running: bool,
     pruned_at: Option<Timestamp>,
@@ -131,15 +143,17 @@ struct DueSnapshot {
 impl StoreLog {
     pub fn start(
         store: Arc<ObjectStore>,
-        lease: Option<Arc<Lease>>,
+        claim: Claim,
         options: LogOptions,
         supervisor: &Arc<Supervisor>,
         clock: fn() -> Timestamp,
     ) -> anyhow::Result<Arc<Self>> {
         let log = Arc::new(Self {
             store,
-            lease,
+            claim,
             options,
+            began: Instant::now(),
+            central_read: AtomicU64::new(0),
             nonce: super::nonce()?,
             clock,
             supervisor: Arc::clone(supervisor),
@@ -155,6 +169,15 @@ impl StoreLog {
         });
         let follower = Arc::clone(&log);
         supervisor.spawn("store".into(), move || follower.follow())?;
+        if let Claim::Nodes(nodes) = &log.claim {
+            let (follower, teller) = (Arc::clone(&log), Arc::downgrade(&log));
+            supervisor.spawn("central".into(), move || follower.follow_central())?;
+            nodes.keep(supervisor, move || {
+                if let Some(log) = teller.upgrade() {
+                    log.tell_nodes();
+                }
+            })?;
+        }
         Ok(log)
     }
 
@@ -162,9 +185,42 @@ impl StoreLog {
         &self.store
     }
 
-    /// Whether this server may serve: it has the lease, if one is needed.
+    /// Whether this server may serve: it has the lease, or takes part as a node.
     pub fn may_serve(&self) -> bool {
-        self.lease.as_ref().is_none_or(|lease| lease.is_valid())
+        match &self.claim {
+            Claim::Alone(_) => true,
+            Claim::Lease(lease) => lease.is_valid(),
+            Claim::Nodes(nodes) => nodes.is_valid() && self.knows_central(),
+        }
+    }
+
+    /// The nodes that serve together, if it is not this server alone.
+    pub fn nodes(&self) -> Option<&Arc<Nodes>> {
+        match &self.claim {
+            Claim::Nodes(nodes) => Some(nodes),
+            Claim::Alone(_) | Claim::Lease(_) => None,
+        }
+    }
+
+    /// The epoch of this server as the owner of a file. 0 if the file has no single owner.
+    fn epoch_of(&self, file: &str) -> u64 {
+        match &self.claim {
+            Claim::Alone(epoch) => *epoch,
+            Claim::Lease(lease) => lease.epoch(),
+            Claim::Nodes(nodes) => file.parse().map_or(0, |id| nodes.epoch_of(id)),
+        }
+    }
+
+    /// The workspace of a file, if another node owns it.
+    fn elsewhere(&self, path: &Path) -> Option<Uuid> {
+        let id = name_of(path).parse().ok()?;
+        self.nodes().filter(|nodes| nodes.owner_of(id) != Owner::ThisNode).map(|_| id)
+    }
+
+    /// Forgets what is known of the files of shards that other nodes own.
+    pub fn forget_shards(&self, shards: &BTreeSet<u8>) {
+        let is_of_them = |file: &String| file.parse().is_ok_and(|id| shards.contains(&shard_of(id)));
+        self.files.lock().retain(|file, _| !is_of_them(file));
     }
 
     /// Supervises the threads of the server.
@@ -207,8 +263,13 @@ impl StoreLog {
         }
         *self.stop.0.lock() = true;
         self.stop.1.notify_all();
-        if let Some(lease) = &self.lease {
-            lease.release();
+        match &self.claim {
+            Claim::Alone(_) => {}
+            Claim::Lease(lease) => lease.release(),
+            Claim::Nodes(nodes) => {
+                nodes.leave();
+                self.tell_nodes();
+            }
         }
     }
 
@@ -258,7 +319,7 @@ impl StoreLog {
     }
 
     /// Waits, and returns whether the server stops.
-    fn pause(&self, time: Duration) -> bool {
+    pub(super) fn pause(&self, time: Duration) -> bool {
         let mut stopped = self.stop.0.lock();
         if !*stopped {
             self.stop.1.wait_for(&mut stopped, time);
@@ -281,7 +342,7 @@ impl StoreLog {
         }
     }
 
-    fn state(&self, file: &str) -> Arc<Mutex<FileState>> {
+    pub(super) fn state(&self, file: &str) -> Arc<Mutex<FileState>> {
         Arc::clone(self.files.lock().entry(file.to_owned()).or_default())
     }
 
@@ -355,7 +416,7 @@ impl StoreLog {
         known.snapshot_bytes = log.snapshots().last().map_or(0, |snapshot| snapshot.bytes);
         known.position = Some(position);
         if let Some((_, segment)) = last
-            && read_segment_header(&segment)?.epoch < self.options.epoch
+            && read_segment_header(&segment)?.epoch < self.epoch_of(file)
         {
             self.append_fence(file, path, known)?;
         }
@@ -377,8 +438,16 @@ impl StoreLog {
         Ok(())
     }
 
+    /// Builds a copy of a workspace from the store. False if the store has nothing of it.
+    pub fn build_copy(&self, id: Uuid, to: &Path) -> anyhow::Result<bool> {
+        let file = id.to_string();
+        Ok(FileLog::of(&self.store, &file)?.rebuild(to, None)?.is_some())
+    }
+
+    /// Whether a workspace is in the trash of this disk. Of several nodes, each may have an older file there.
     fn is_trashed(&self, file: &str) -> bool {
-        file.parse().is_ok_and(|id| lifecycle::trash_path(&self.options.data_dir, id).exists())
+        self.nodes().is_none()
+            && file.parse().is_ok_and(|id| lifecycle::trash_path(&self.options.data_dir, id).exists())
     }
 
     fn rebuild(&self, log: &FileLog<'_>, path: &Path) -> anyhow::Result<Position> {
@@ -493,7 +562,7 @@ impl StoreLog {
         let header = SegmentHeader {
             node: self.options.node.clone(),
             nonce: self.nonce.clone(),
-            epoch: self.options.epoch,
+            epoch: self.epoch_of(file),
             previous: position.head.digest.clone(),
             at: (self.clock)(),
             content,
@@ -638,6 +707,9 @@ struct Overtaken(String);
 
 impl CommitLog for StoreLog {
     fn prepare(self: Arc<Self>, path: &Path, then: Box<dyn FnOnce(Result<(), Fault>) + Send>) {
+        if let Some(id) = self.elsewhere(path) {
+            return then(Err(Fault::Elsewhere(id)));
+        }
         let (log, path) = (Arc::clone(&self), path.to_owned());
         self.threads.run(move || {
             let updated = log.update(&path, Instant::now() + log.options.patience);
@@ -712,13 +784,43 @@ impl StoreLog {
         let state = self.state(&file);
         let mut known = state.lock();
         let is_local = self.options.acknowledge == Acknowledge::Local;
+        let is_shared = file == CENTRAL && self.nodes().is_some();
         let mut pause = FIRST_PAUSE;
         let due = loop {
+            if commit.is_overtaken() {
+                self.waiting.lock().committed.remove(path);
+                return commit.refuse();
+            }
+            let began = self.began.elapsed();
             // Acknowledged by the disk: what fails is stored later.
             let joined = self.join(&file, path, &mut known);
             let appended = joined.and_then(|()| self.append_all(&file, path, &mut known, &mut || !is_local));
             match appended {
-                Ok(due) => break due,
+                Ok(due) => {
+                    if is_shared {
+                        self.central_is_read(began);
+                    }
+                    break due;
+                }
+                Err(error) if error.is::<Overtaken>() && is_shared => {
+                    match self.follow_others(path, &mut known, true) {
+                        Ok(()) => {
+                            drop(known);
+                            self.waiting.lock().committed.remove(path);
+                            return commit.work_again();
+                        }
+                        Err(error) => self.report(&error),
+                    }
+                    if self.pause(pause) {
+                        return;
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Err(error) if error.is::<Overtaken>() && self.nodes().is_some() => {
+                    tracing::info!(file, "another node has taken over a workspace");
+                    self.waiting.lock().committed.remove(path);
+                    return commit.refuse();
+                }
                 Err(error) if error.is::<Overtaken>() => {
                     tracing::error!(%error, "this server stores nothing more of this file; stop one of the two servers");
                     self.overtaken.lock().push(file);
@@ -741,6 +843,12 @@ impl StoreLog {
         drop(known);
         // Before the turn goes on, since the next commit may come at once.
         self.waiting.lock().committed.remove(path);
+        if is_shared {
+            if let Err(error) = self.note_central(path, &state) {
+                tracing::warn!(error = format!("{error:#}"), "the position of the central file was not noted");
+            }
+            self.tell_nodes();
+        }
         commit.answer();
         drop(commit);
         self.write_due_snapshot(&file, &state, due);

@@ -81,14 +81,13 @@ impl Kept {
         let options = LogOptions {
             data_dir: self.data(),
             node: "tested".into(),
-            epoch: self.epoch,
             acknowledge: self.acknowledge,
             patience: Duration::from_millis(300),
             keep: self.keep,
             snapshot_after: self.snapshot_after,
         };
         let supervisor = Arc::<Supervisor>::default();
-        let log = StoreLog::start(self.store(), None, options, &supervisor, NOW).unwrap();
+        let log = StoreLog::start(self.store(), Claim::Alone(self.epoch), options, &supervisor, NOW).unwrap();
         let limits = Limits { read_turns: 2, longest_lane: 100, statement: Duration::from_secs(20) };
         let storage = Storage::start(2, limits, &supervisor, Some(Arc::clone(&log) as _)).unwrap();
         self.running = Some((log, File::in_service(&storage, self.path(), FileKind::Workspace)));
@@ -554,12 +553,12 @@ proptest! {
 /// The waiter of a server with a name, on a disk of its own.
 fn waiter(kept: &Kept, node: &str) -> (LeaseWaiter, TempDir) {
     let disk = tempfile::tempdir().unwrap();
-    (LeaseWaiter::new(kept.store(), node, disk.path(), LEASE).unwrap(), disk)
+    (LeaseWaiter::new(kept.store(), node, lease::nonce_of(disk.path()).unwrap(), LEASE), disk)
 }
 
 const LEASE: Duration = Duration::from_secs(10);
 
-fn taken(attempt: anyhow::Result<Attempt>) -> Option<Lease> {
+fn taken(attempt: anyhow::Result<Attempt>) -> Option<lease::Lease> {
     match attempt.unwrap() {
         Attempt::Taken(lease) => Some(lease),
         Attempt::HeldBy(_) => None,
@@ -583,7 +582,7 @@ fn a_lease_is_taken_when_it_is_free_released_or_no_longer_renewed() {
     let third = taken(one.attempt(start + LEASE)).expect("it was not renewed");
     assert_eq!(third.epoch(), 3);
     // The same disk: the process before has ended.
-    let mut again = LeaseWaiter::new(kept.store(), "one", disk.path(), LEASE).unwrap();
+    let mut again = LeaseWaiter::new(kept.store(), "one", lease::nonce_of(disk.path()).unwrap(), LEASE);
     assert_eq!(taken(again.attempt(start)).expect("its own lease").epoch(), 4);
 }
 

@@ -123,7 +123,9 @@ impl Check {
         check_file(&instance.config.data_dir.join("central.sqlite"), "central", FileKind::Central, &mut findings);
         check_certificate(instance, now, &mut findings);
         check_store(instance, &mut findings);
-        let ids: Vec<Uuid> = instance.central.workspace_statuses()?.into_iter().map(|(id, _)| id).collect();
+        let all = instance.central.workspace_statuses()?.into_iter().map(|(id, _)| id);
+        // Each node checks the files that it serves.
+        let ids: Vec<Uuid> = all.filter(|id| instance.serves(*id)).collect();
         for (done, id) in ids.iter().enumerate() {
             progress(done, ids.len());
             findings.extend(findings_of(instance, *id)?);
@@ -192,7 +194,7 @@ impl Fix {
     fn run(&self, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
         match *self {
             Self::RebuildIndexes(id) | Self::Count(id, _) | Self::RemoveUser(id, _) | Self::EndMembership(id, _)
-                if !is_in_service(instance, id)? => {}
+                if !instance.serves(id) || !is_in_service(instance, id)? => {}
             Self::UndoCreation(id) => workspace_lifecycle::undo_reservation(instance, id)?,
             Self::FinishDeletion(id) => workspace_lifecycle::move_to_trash(instance, id)?,
             Self::RebuildIndexes(id) => {

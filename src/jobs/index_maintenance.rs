@@ -69,7 +69,7 @@ impl Indexer {
     fn sweep(&mut self, turns: &mut usize) -> Result<()> {
         let Some(last) = self.swept else { return Ok(()) };
         self.swept = self.instance.central.active_workspace_after(last)?;
-        let Some(id) = self.swept else { return Ok(()) };
+        let Some(id) = self.swept.filter(|id| self.instance.serves(*id)) else { return Ok(()) };
         search_indexes::bring_up_to_date(self.instance.registry.lease(id).file(), turns).map(|_| ())
     }
 }

@@ -8,18 +8,20 @@ pub mod index_maintenance;
 pub mod mail_sender;
 pub mod webhook_sender;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use crate::api::{Error, Result};
 use crate::central::{account_admin, instance_figures, password_recovery, workspace_lifecycle};
-use crate::cluster::StoreLog;
+use crate::cluster::{self, StoreLog};
 use crate::instance::Instance;
 use crate::storage::{self, File, Supervisor};
-use crate::tenancy::{journal, kept_uploads};
+use crate::tenancy::{journal, kept_uploads, lifecycle};
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants;
 use crate::workspace::{imports, integration_keys, settings::Settings, webhook_deliveries};
@@ -76,7 +78,7 @@ impl Jobs {
                 if n % ROUNDS_PER_MINUTE == ROUNDS_PER_MINUTE / 2 { maintain_idle(&instance, now) } else { Ok(()) }
             })?,
             mail: JobThread::start("mail", EVERY, supervisor(), move |_| {
-                mail_sender::round(&for_mail, Timestamp::now())
+                if for_mail.is_central_node() { mail_sender::round(&for_mail, Timestamp::now()) } else { Ok(()) }
             })?,
             indexes: JobThread::start("indexes", OFTEN, supervisor(), move |n| indexer.round(n))?,
             webhooks: JobThread::start("webhooks", OFTEN, supervisor(), move |_| courier.round(Timestamp::now()))?,
@@ -143,17 +145,23 @@ fn log_change(name: &str, before: Option<String>, failed: Option<Error>) -> Opti
 pub fn round(instance: &Arc<Instance>, now: Timestamp, whole: bool) -> Result<()> {
     write_token_uses(instance)?;
     finish_deletions(instance)?;
-    instance.central.expire_invitations(now)?;
-    account_admin::forget_failures(instance, now)?;
+    let is_central_node = instance.is_central_node();
+    if is_central_node {
+        instance.central.expire_invitations(now)?;
+        account_admin::forget_failures(instance, now)?;
+    }
     // A workspace that cannot be written must not block the rest of the round.
     let ended = password_recovery::end_grants(instance, now);
     if whole {
         instance_figures::read(instance, now);
         write_key_uses(instance)?;
-        empty_trash(instance, now)?;
-        workspace_lifecycle::undo_abandoned_reservations(instance, now)?;
-        forget_tokens(instance, now)?;
-        forget_audit(instance, now)?;
+        if is_central_node {
+            empty_trash(instance, now)?;
+            workspace_lifecycle::undo_abandoned_reservations(instance, now)?;
+            forget_tokens(instance, now)?;
+            forget_audit(instance, now)?;
+        }
+        tidy_shared_trash(instance)?;
         kept_uploads::delete_expired(&instance.config.data_dir, now)?;
         maintain_open(instance, now);
         instance.central.file().checkpoint()?;
@@ -196,7 +204,7 @@ fn write_key_uses(instance: &Instance) -> Result<()> {
     let mut result = Ok(());
     for (workspace, uses) in instance.node.key_uses.take() {
         let listed = instance.directory.current(&instance.keys)?.by_id(workspace)?;
-        if listed.is_some() {
+        if listed.is_some() && instance.serves(workspace) {
             let lease = instance.registry.lease(workspace);
             let written = lease.file().write(move |db| Ok::<_, Error>(integration_keys::write_uses(db, &uses)?));
             result = result.and(written);
@@ -222,13 +230,29 @@ fn empty_trash(instance: &Arc<Instance>, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// Deletes what other nodes have taken out of the trash. The store has it.
+fn tidy_shared_trash(instance: &Instance) -> Result<()> {
+    let data = &instance.config.data_dir;
+    if !cluster::is_shared(data) {
+        return Ok(());
+    }
+    let known: HashSet<Uuid> = instance.central.workspaces_trashed_before(i64::MAX)?.into_iter().collect();
+    for path in lifecycle::trashed_files(data)? {
+        let id: Option<Uuid> = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
+        if id.is_some_and(|id| !known.contains(&id)) {
+            lifecycle::delete_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Rows to delete per turn.
 const ROWS_IN_A_TURN: usize = 500;
 
 /// Maintains one workspace per minute, open or not, so that each gets its turn.
 fn maintain_idle(instance: &Instance, now: Timestamp) -> Result<()> {
     let minute = now.seconds() / 60;
-    let sleeper = instance.central.active_workspace(minute)?;
+    let sleeper = instance.central.active_workspace(minute)?.filter(|id| instance.serves(*id));
     sleeper.map_or(Ok(()), |id| maintain(instance.registry.lease(id).file(), now))
 }
 
@@ -252,14 +276,14 @@ fn store_workspaces(instance: &Instance, log: &StoreLog) -> Result<()> {
         let (live, trashed) = (instance.registry.path(id), instance.trash_path(id));
         let path = if trashed.exists() { trashed } else { live };
         let is_complete = storage::is_checkpointed(&path) && storage::is_stored(&path);
-        if status == "creating" || is_complete {
+        if status == "creating" || is_complete || !instance.serves(id) {
             continue;
         }
         if let Err(error) = log.bring_up_to_date(&path) {
             tracing::warn!(workspace = %id, error = format!("{error:#}"), "a workspace is not stored");
         }
     }
-    Ok(log.delete_logs_except(&known)?)
+    if instance.is_central_node() { Ok(log.delete_logs_except(&known)?) } else { Ok(()) }
 }
 
 /// Deletes expired audit entries, deliveries and OAuth grants of a workspace in short turns, and checkpoints its WAL.

@@ -62,6 +62,8 @@ pub struct WebhookSender {
 #[derive(Default)]
 struct SenderState {
     has_begun: bool,
+    /// The version of the placement when all workspaces were visited.
+    placement: u64,
     /// The latest time to check each workspace.
     due: BTreeMap<Uuid, Timestamp>,
     /// Webhooks with messages in transit or waiting for a thread, with the owner of the workspace.
@@ -90,10 +92,16 @@ impl WebhookSender {
         Ok(())
     }
 
-    /// The workspaces that may have due deliveries. At the start, all that have webhooks.
+    /// The workspaces that may have due deliveries. At the start and with a new placement, all that have webhooks.
     fn due_workspaces(&self, now: Timestamp) -> Result<HashSet<Uuid>> {
         let mut visit = self.instance.node.pending.take();
-        let has_begun = std::mem::replace(&mut self.state().has_begun, true);
+        let placement = self.instance.placement_version();
+        let has_begun = {
+            let mut state = self.state();
+            let before = (state.has_begun, state.placement);
+            (state.has_begun, state.placement) = (true, placement);
+            before == (true, placement)
+        };
         let central = &self.instance.central;
         let announced = if has_begun { central.announced_deliveries() } else { central.webhook_workspaces() };
         let announced = match announced {
@@ -104,6 +112,8 @@ impl WebhookSender {
                 return Err(error);
             }
         };
+        // Other nodes visit theirs.
+        let announced: Vec<Uuid> = announced.into_iter().filter(|id| self.instance.serves(*id)).collect();
         visit.extend(&announced);
         let mut state = self.state();
         // A due time beyond the longest back-off means that the clock was set back.
@@ -121,6 +131,9 @@ impl WebhookSender {
     /// Checks a workspace in a write turn, because that comes after the commit that announced it (see
     /// `PendingDeliveries`). Nothing is written, so nothing is synced.
     fn visit(self: &Arc<Self>, workspace: Uuid, now: Timestamp) -> Result<()> {
+        if !self.instance.serves(workspace) {
+            return Ok(());
+        }
         if require_active(self.instance.directory.current(&self.instance.keys)?.by_id(workspace)?).is_err() {
             return Ok(());
         }

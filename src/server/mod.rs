@@ -17,6 +17,7 @@ mod log_writer;
 mod metrics_page;
 mod multipart;
 mod node_requests;
+mod node_server;
 mod operations;
 #[cfg(test)]
 mod reader_fuzz;
@@ -42,6 +43,7 @@ use tokio::sync::mpsc;
 
 use crate::api::Router;
 use crate::auth::NodeKey;
+use crate::cluster::{NodeNotifier, NodeServer};
 use crate::config::{Config, RawSettings, Registration, Reloaded};
 use crate::instance::Instance;
 use crate::jobs::{self, Jobs};
@@ -49,6 +51,7 @@ use crate::storage::STACK;
 use crate::tenancy::temp_dir;
 use listener::{BoundSockets, Listener};
 pub use log::start as start_log;
+use node_server::InstanceNode;
 pub use operations::OPERATIONS;
 pub use service::Service;
 use tls::Tls;
@@ -129,8 +132,9 @@ pub fn run(
 ) -> anyhow::Result<()> {
     temp_dir::delete_abandoned(&instance.config.data_dir)?;
     allow_for_files(&instance)?;
-    let jobs = Jobs::start(Arc::clone(&instance))?;
     let Front { listeners, tls, runtime, node_key, hangup } = front;
+    let _node = node_key.clone().and_then(|key| node_server(&instance, key));
+    let jobs = Jobs::start(Arc::clone(&instance))?;
     let mut service = Service::new(Arc::clone(&instance), Arc::new(router));
     if let (Some(key), Some(log)) = (node_key, &instance.store_log) {
         service = service.among_nodes(key, Arc::clone(log) as _);
@@ -141,6 +145,16 @@ pub fn run(
     // Running requests have had `shutdown_timeout` to finish.
     runtime.shutdown_timeout(Duration::from_millis(100));
     close(&instance, jobs, instance.config.shutdown_timeout.saturating_sub(told_to_stop.elapsed()))
+}
+
+/// The part of the server that works with other nodes, if several serve the instance.
+fn node_server(instance: &Arc<Instance>, key: NodeKey) -> Option<Arc<dyn NodeServer>> {
+    let log = instance.store_log.as_ref()?;
+    let notifier = NodeNotifier::new(key, instance.config.node_name.clone());
+    let server: Arc<dyn NodeServer> = Arc::new(InstanceNode { instance: Arc::clone(instance), notifier });
+    log.nodes()?.serve(Arc::downgrade(&server));
+    log.announce();
+    Some(server)
 }
 
 /// Descriptors of an open workspace: the database, its WAL, the WAL index, and usually one reader's two.

@@ -27,7 +27,7 @@ pub trait Job: Send {
         None
     }
 
-    /// Does the work, inside a transaction. A write may run again, but only after all its changes were rolled back.
+    /// Does the work, inside a transaction. A write may run again, but only after all its changes were undone.
     fn work(&mut self, db: &Connection) -> Verdict;
 
     /// Sends the response. Called once: after the commit, or when it is certain that there will be no commit.
@@ -178,6 +178,32 @@ impl FinishedJob {
     /// Responds with a fault in place of the outcome.
     pub fn fail(self, fault: Fault) {
         self.job.answer(Err(fault));
+    }
+
+    /// The job, to do its work again: its changes were undone.
+    pub fn again(self) -> Box<dyn Job> {
+        Box::new(Again(self.job))
+    }
+}
+
+/// A job that has begun, and does its work again.
+struct Again(Box<dyn Job>);
+
+impl Job for Again {
+    fn begin(&mut self) -> bool {
+        true
+    }
+
+    fn limit(&self) -> Option<Duration> {
+        self.0.limit()
+    }
+
+    fn work(&mut self, db: &Connection) -> Verdict {
+        self.0.work(db)
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Fault>) {
+        self.0.answer(outcome);
     }
 }
 

@@ -37,18 +37,29 @@ struct Unstored {
     stored: u64,
     /// The store has not responded in time. Reads do not wait for it.
     is_late: bool,
+    /// How often commits were undone.
+    undone: u64,
     waiting: Vec<FinishedJob>,
 }
 
 impl UnstoredCommits {
+    /// How often commits were undone. A read takes this before it begins.
+    pub fn undone(&self) -> u64 {
+        self.0.lock().undone
+    }
+
     /// Notes that a batch begins. From now on a read may see its changes.
     pub fn begin(&self) {
         self.0.lock().begun += 1;
     }
 
-    /// Responds to a read once everything that it may have seen is stored.
-    pub fn answer_read(&self, read: FinishedJob) {
+    /// Responds to a read once everything that it may have seen is stored. `undone` is from before it began.
+    pub fn answer_read(&self, read: FinishedJob, undone: u64) {
         let mut unstored = self.0.lock();
+        if unstored.undone != undone {
+            drop(unstored);
+            return read.fail(Fault::Uncommitted("the read has seen changes that were undone".into()));
+        }
         if unstored.begun > unstored.stored && !unstored.is_late {
             unstored.waiting.push(read);
             return;
@@ -65,6 +76,16 @@ impl UnstoredCommits {
         let waiting = std::mem::take(&mut unstored.waiting);
         drop(unstored);
         waiting.into_iter().for_each(FinishedJob::answer);
+    }
+
+    /// Notes that the commits that are not stored were undone. Rejects the reads that may have seen them.
+    fn undo(&self) {
+        let mut unstored = self.0.lock();
+        unstored.undone += 1;
+        (unstored.stored, unstored.is_late) = (unstored.begun, false);
+        let waiting = std::mem::take(&mut unstored.waiting);
+        drop(unstored);
+        waiting.into_iter().for_each(|read| read.fail(overtaken()));
     }
 
     /// Rejects the reads that wait, and those that come before the end.
@@ -119,6 +140,17 @@ impl PendingCommit {
     pub fn answer(&mut self) {
         self.is_stored = true;
         self.waiting.file.answer(self.waiting.take());
+    }
+
+    /// Does the work of the jobs again. The commit was undone, since another machine has written to the file before.
+    pub fn work_again(self) {
+        self.waiting.file.unstored().undo();
+        self.waiting.file.work_again(self.waiting.take());
+    }
+
+    /// Whether another machine serves the file by now.
+    pub fn is_overtaken(&self) -> bool {
+        self.waiting.file.is_overtaken()
     }
 
     /// Responds that the commit will never be stored. The file has it, so it is used no more.

@@ -380,16 +380,17 @@ impl File {
     fn read_one(&self, job: Box<dyn Job>) {
         let Some(job) = Begun::new(job) else { return };
         let limit = self.storage.limits.statement;
+        let undone = self.kept.as_ref().map_or(0, |kept| kept.unstored.undone());
         if let Some(db) = self.readers.try_get() {
-            return self.answer_read(batch::read(&db, job, limit));
+            return self.answer_read(batch::read(&db, job, limit), undone);
         }
-        let Some(job) = self.read_on_writer(job) else { return };
+        let Some(job) = self.read_on_writer(job, undone) else { return };
         match self.reader() {
-            Ok(db) => self.answer_read(batch::read(&db, job, limit)),
+            Ok(db) => self.answer_read(batch::read(&db, job, limit), undone),
             Err(error) if DiskError::of(&error) == Some(DiskError::NoDescriptors) => {
                 // The write connection is already open, so a small read can wait for it.
                 let writer = self.writer.lock();
-                if let Some(job) = self.read_small_on(Some(writer), job) {
+                if let Some(job) = self.read_small_on(Some(writer), job, undone) {
                     job.answer(Err(Fault::unopened(&error)));
                 }
             }
@@ -399,7 +400,7 @@ impl File {
 
     /// Runs a small read on the write connection while no read connection is open and no write runs. Each connection
     /// has a copy of the schema: that is most of the memory of an open workspace, and most of the time to open it.
-    fn read_on_writer(&self, job: Begun) -> Option<Begun> {
+    fn read_on_writer(&self, job: Begun, undone: u64) -> Option<Begun> {
         let writer = match self.ready.get() {
             Some(()) => self.writer.try_lock(),
             None => match self.opened() {
@@ -410,11 +411,16 @@ impl File {
                 }
             },
         };
-        self.read_small_on(writer, job)
+        self.read_small_on(writer, job, undone)
     }
 
     /// Runs a small read on the write connection, if there is one. Returns a job that needs longer.
-    fn read_small_on(&self, writer: Option<MutexGuard<'_, Option<Connection>>>, job: Begun) -> Option<Begun> {
+    fn read_small_on(
+        &self,
+        writer: Option<MutexGuard<'_, Option<Connection>>>,
+        job: Begun,
+        undone: u64,
+    ) -> Option<Begun> {
         let Some(db) = writer.as_ref().and_then(|writer| writer.as_ref()) else { return Some(job) };
         let read = batch::read_small(db, job);
         // Release the connection before the response: the client may send its next request at once and must find it
@@ -422,7 +428,7 @@ impl File {
         drop(writer);
         match read {
             Ok(read) => {
-                self.answer_read(read);
+                self.answer_read(read, undone);
                 None
             }
             Err(job) => Some(job),
@@ -430,10 +436,10 @@ impl File {
     }
 
     /// Responds to a read, with a log only once the commits that it may have seen are stored.
-    fn answer_read(&self, read: FinishedJob) {
+    fn answer_read(&self, read: FinishedJob, undone: u64) {
         match &self.kept {
             Some(_) if self.is_overtaken() => read.fail(overtaken()),
-            Some(kept) => kept.unstored.answer_read(read),
+            Some(kept) => kept.unstored.answer_read(read, undone),
             None => read.answer(),
         }
     }
@@ -534,12 +540,17 @@ impl File {
         &self.kept.as_ref().expect("the commits of the file are kept").unstored
     }
 
-    fn is_overtaken(&self) -> bool {
+    pub(super) fn is_overtaken(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.is_overtaken.load(Ordering::Acquire))
     }
 
-    /// Rejects every job from now on, and the reads that wait.
-    pub(super) fn close_lanes(&self) {
+    /// Puts jobs to the front of the write lane, for the thread that will have the turn.
+    pub(super) fn work_again(&self, jobs: Vec<FinishedJob>) {
+        self.writes.put_back(jobs.into_iter().map(FinishedJob::again));
+    }
+
+    /// Rejects every job from now on, and the reads that wait: another machine serves the file.
+    pub fn close_lanes(&self) {
         if let Some(kept) = &self.kept {
             kept.is_overtaken.store(true, Ordering::Release);
             kept.unstored.reject_reads();

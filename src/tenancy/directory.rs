@@ -101,6 +101,14 @@ impl Directory {
         std::mem::take(&mut self.lock().used)
     }
 
+    /// Drops everything that is remembered of the central file.
+    pub fn forget(&self) {
+        let state = &mut *self.lock();
+        state.tokens.clear();
+        state.by_name.clear();
+        state.by_id.clear();
+    }
+
     /// Checks that the central file is readable, for `/readyz`.
     pub fn check(&self) -> rusqlite::Result<()> {
         self.lock().db.query_row("SELECT 1 FROM revisions LIMIT 1", [], |_| Ok(()))

@@ -127,6 +127,14 @@ pub fn trash_path(data: &Path, id: Uuid) -> PathBuf {
     data.join("trash").join(format!("{id}.sqlite"))
 }
 
+/// The files in the trash.
+pub fn trashed_files(data: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = data.join("trash");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "sqlite")).collect())
+}
+
 /// Whether Litestream has replicated the file at a path. Its metadata folder next to the file shows that. Litestream
 /// stops when the file is moved away, and does not notice a new file at the same path.
 pub fn was_replicated(path: &Path) -> bool {

@@ -126,6 +126,24 @@ impl Registry {
         }
     }
 
+    /// Closes the workspaces that another node serves from now on. Requests that are still in them after `wait` are
+    /// rejected.
+    pub fn hand_over(&self, is_wanted: impl Fn(Uuid) -> bool, wait: Duration) {
+        let last = Instant::now() + wait;
+        let mut open = self.lock();
+        let ids: Vec<Uuid> = open.keys().copied().filter(|id| is_wanted(*id)).collect();
+        let leaving: Vec<Lease> = ids.iter().filter_map(|id| open.remove(id)).collect();
+        drop(open);
+        let ends: Vec<_> = leaving.iter().map(|lease| (Arc::downgrade(lease.file()), lease.file().closed())).collect();
+        drop(leaving);
+        for (file, end) in ends {
+            let ended = end.recv_timeout(last.saturating_duration_since(Instant::now()));
+            if let (Err(RecvTimeoutError::Timeout), Some(file)) = (ended, file.upgrade()) {
+                file.close_lanes();
+            }
+        }
+    }
+
     /// Closes all workspaces within a time, when the server stops.
     pub fn close_all(&self, wait: Duration) -> anyhow::Result<()> {
         let last = Instant::now() + wait;

@@ -1,0 +1,351 @@
+//! Tests of several nodes with one store: the shared central file, and the placement of workspaces.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::nodes::NodeWaiter;
+use super::*;
+use crate::api::Error;
+use crate::object_store::StoreSettings;
+use crate::object_store::s3_stub::{Fault, S3Stub};
+use crate::storage::{File, FileKind, Limits, Storage};
+
+const NOW: fn() -> Timestamp = || Timestamp::from_seconds(1_800_000_000);
+const LENGTH: Duration = Duration::from_secs(10);
+
+/// The servers of all nodes, by URL.
+type Servers = Arc<Mutex<BTreeMap<String, Arc<StoreLog>>>>;
+
+/// A server that tells others by a call.
+struct CallingServer(Servers);
+
+impl NodeServer for CallingServer {
+    fn close_shards(&self, _: &BTreeSet<u8>) {}
+
+    fn forget_central(&self) {}
+
+    fn tell(&self, url: &str) -> anyhow::Result<()> {
+        let log = self.0.lock().get(url).cloned();
+        log.with_context(|| format!("{url} is down"))?.catch_up()
+    }
+}
+
+/// Nodes on disks of their own, with one store.
+struct Cluster {
+    stub: Arc<S3Stub>,
+    folder: TempDir,
+    servers: Servers,
+    running: BTreeMap<usize, RunningNode>,
+    answered: BTreeSet<String>,
+    unknown: BTreeSet<String>,
+}
+
+struct RunningNode {
+    log: Arc<StoreLog>,
+    file: Arc<File>,
+    _server: Arc<dyn NodeServer>,
+}
+
+impl Cluster {
+    fn new(count: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut cluster = Self {
+            stub: S3Stub::start().into(),
+            folder,
+            servers: Servers::default(),
+            running: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            unknown: BTreeSet::new(),
+        };
+        fs::create_dir_all(cluster.data(0).join("keys")).unwrap();
+        storage::create(&cluster.data(0).join("central.sqlite"), FileKind::Central).unwrap();
+        for node in 0..count {
+            cluster.start(node);
+        }
+        let made = cluster.running[&0].file.write(move |db| {
+            // The tallies are on pages of their own: only their node writes them.
+            for node in 0..count {
+                let sql = format!("CREATE TABLE tally_{node} (count INTEGER); INSERT INTO tally_{node} VALUES (0)");
+                db.execute_batch(&sql)?;
+            }
+            let sql = "CREATE TABLE written (name TEXT PRIMARY KEY, node INTEGER NOT NULL, filler TEXT NOT NULL)";
+            Ok::<_, Error>(db.execute_batch(sql)?)
+        });
+        made.unwrap();
+        cluster
+    }
+
+    fn data(&self, node: usize) -> PathBuf {
+        self.folder.path().join(format!("data-{node}"))
+    }
+
+    fn store(&self) -> Arc<ObjectStore> {
+        let (key_file, secret_file) = self.stub.key_files(self.folder.path());
+        let url = self.stub.url().parse().unwrap();
+        let settings = StoreSettings { url, region: "us-east-1".into(), key_file, secret_file };
+        Arc::new(ObjectStore::open(&settings).unwrap())
+    }
+
+    fn waiter(&self, node: usize) -> NodeWaiter {
+        fs::create_dir_all(self.data(node).join("keys")).unwrap();
+        let options = nodes::NodeOptions {
+            name: format!("node-{node}"),
+            nonce: lease::nonce_of(&self.data(node)).unwrap(),
+            url: format!("http://node-{node}"),
+            length: LENGTH,
+        };
+        NodeWaiter::new(self.store(), options)
+    }
+
+    fn start(&mut self, node: usize) {
+        let nodes = self.waiter(node).attempt(1, Instant::now()).unwrap().expect("nobody is in the way");
+        let server: Arc<dyn NodeServer> = Arc::new(CallingServer(Arc::clone(&self.servers)));
+        nodes.serve(Arc::downgrade(&server));
+        let path = self.data(node).join("central.sqlite");
+        if !path.exists() {
+            restore_instance::restore_central(&self.store(), &self.data(node)).unwrap();
+        }
+        let options = LogOptions {
+            data_dir: self.data(node),
+            node: format!("node-{node}"),
+            acknowledge: Acknowledge::Stored,
+            patience: Duration::from_secs(20),
+            keep: 86_400,
+            snapshot_after: 5,
+        };
+        let supervisor = Arc::<Supervisor>::default();
+        let log = StoreLog::start(self.store(), Claim::Nodes(nodes), options, &supervisor, NOW).unwrap();
+        let limits = Limits { read_turns: 2, longest_lane: 100, statement: Duration::from_secs(20) };
+        let storage = Storage::start(2, limits, &supervisor, Some(Arc::clone(&log) as _)).unwrap();
+        let file = File::in_service(&storage, path, FileKind::Central);
+        file.open().unwrap();
+        self.servers.lock().insert(format!("http://node-{node}"), Arc::clone(&log));
+        self.running.insert(node, RunningNode { log, file, _server: server });
+        // As a server that announces itself.
+        for other in self.running.values() {
+            other.log.nodes().unwrap().refresh().unwrap();
+        }
+    }
+
+    /// Ends a node without a step of its own.
+    fn kill(&mut self, node: usize) {
+        let Some(RunningNode { log, file, .. }) = self.running.remove(&node) else { return };
+        self.servers.lock().remove(&format!("http://node-{node}"));
+        let closed = file.closed();
+        drop(file);
+        self.stub.fault(Fault::CutOff);
+        log.stop(Duration::ZERO);
+        let _ = closed.recv();
+        let running = Arc::downgrade(&log);
+        drop(log);
+        while running.strong_count() > 0 {
+            thread::yield_now();
+        }
+        self.stub.heal();
+    }
+
+    fn names(&self, node: usize) -> BTreeSet<String> {
+        let nodes: Vec<usize> = self.running.keys().copied().collect();
+        let read = self.running[&node].file.read(move |db| {
+            for node in &nodes {
+                let sql = format!("SELECT (SELECT count FROM tally_{node}), (SELECT count(*) FROM written WHERE node = ?1)");
+                let counts: (i64, i64) = db.query_row(&sql, [*node as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                assert_eq!(counts.0, counts.1, "the tally of node {node}");
+            }
+            let mut rows = db.prepare("SELECT name FROM written")?;
+            let names = rows.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok::<_, Error>(names)
+        });
+        read.unwrap()
+    }
+
+    fn write(&mut self, node: usize, name: &str, bytes: usize) {
+        if !self.running.contains_key(&node) {
+            return;
+        }
+        match insert(&self.running[&node].file, node, name, bytes) {
+            Ok(()) => self.answered.insert(name.to_owned()),
+            Err(Error::OutcomeUnknown) => self.unknown.insert(name.to_owned()),
+            Err(error) => panic!("{name}: {error}"),
+        };
+    }
+
+    /// Each node has every answered write, and nothing that was never written.
+    #[track_caller]
+    fn check(&self) {
+        for node in self.running.keys() {
+            let names = self.names(*node);
+            let lost: Vec<_> = self.answered.difference(&names).collect();
+            assert!(lost.is_empty(), "node {node} lacks {lost:?}");
+            let known = |name: &&String| self.answered.contains(*name) || self.unknown.contains(*name);
+            assert!(names.iter().all(|name| known(&name)), "node {node} has {names:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_files(&self) {
+        for node in self.running.values() {
+            let db = storage::open_reader(node.file.path()).unwrap();
+            assert_eq!(storage::integrity_problems(&db).unwrap(), Vec::<String>::new());
+        }
+        let path = self.folder.path().join("built.sqlite");
+        let store = self.store();
+        FileLog::of(&store, "central").unwrap().rebuild(&path, None).unwrap().unwrap();
+        let db = storage::open_reader(&path).unwrap();
+        let mut rows = db.prepare("SELECT name FROM written").unwrap();
+        let stored: BTreeSet<String> = rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        for node in self.running.keys() {
+            assert_eq!(self.names(*node), stored, "node {node}");
+        }
+    }
+}
+
+fn insert(file: &Arc<File>, node: usize, name: &str, bytes: usize) -> Result<(), Error> {
+    let (inserted, filler) = (name.to_owned(), "x".repeat(bytes));
+    file.write(move |db| {
+        db.execute("INSERT INTO written (name, node, filler) VALUES (?1, ?2, ?3)", (&inserted, node as i64, &filler))?;
+        db.execute(&format!("UPDATE tally_{node} SET count = count + 1"), [])?;
+        Ok::<_, Error>(())
+    })
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Write(usize, usize),
+    /// All nodes at once.
+    WriteAll,
+    Checkpoint(usize),
+    Restart(usize),
+    LoseDisk(usize),
+    Fail(Fault),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..3_usize, 1..20_000_usize).prop_map(|(node, bytes)| Step::Write(node, bytes)),
+        3 => Just(Step::WriteAll),
+        2 => (0..3_usize).prop_map(Step::Checkpoint),
+        1 => (0..3_usize).prop_map(Step::Restart),
+        1 => (0..3_usize).prop_map(Step::LoseDisk),
+        1 => (1_usize..3).prop_map(|many| Step::Fail(Fault::Unanswered(many))),
+        1 => (1_usize..3).prop_map(|many| Step::Fail(Fault::Answer(503, many))),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(12) })]
+
+    #[test]
+    fn every_node_has_what_any_node_has_answered(steps in prop::collection::vec(step(), 1..16)) {
+        let mut cluster = Cluster::new(3);
+        for (n, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Write(node, bytes) => cluster.write(node, &format!("{n}"), bytes),
+                Step::WriteAll => {
+                    let files = cluster.running.iter().map(|(node, running)| (*node, Arc::clone(&running.file)));
+                    let files: Vec<_> = files.collect();
+                    let written: Vec<(String, Result<(), Error>)> = thread::scope(|scope| {
+                        let threads: Vec<_> = files.iter().map(|(node, file)| {
+                            scope.spawn(move || {
+                                let name = format!("{n}-{node}");
+                                let done = insert(file, *node, &name, 100);
+                                (name, done)
+                            })
+                        }).collect();
+                        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+                    });
+                    for (name, done) in written {
+                        done.unwrap();
+                        cluster.answered.insert(name);
+                    }
+                }
+                Step::Checkpoint(node) => cluster.running[&node].file.checkpoint().unwrap(),
+                Step::Restart(node) => {
+                    cluster.kill(node);
+                    cluster.start(node);
+                }
+                Step::LoseDisk(node) => {
+                    cluster.kill(node);
+                    fs::remove_dir_all(cluster.data(node)).unwrap();
+                    // The name of the lost disk is free when the time of its lease is over.
+                    let mut waiter = cluster.waiter(node);
+                    let now = Instant::now();
+                    prop_assert!(waiter.attempt(1, now).unwrap().is_none());
+                    prop_assert!(waiter.attempt(1, now + LENGTH).unwrap().is_some());
+                    cluster.start(node);
+                }
+                Step::Fail(fault) => cluster.stub.fault(fault),
+            }
+            cluster.check();
+        }
+        cluster.stub.heal();
+        cluster.write(1, "last", 100);
+        cluster.check();
+        cluster.check_files();
+    }
+}
+
+#[test]
+fn shards_move_to_a_node_that_joins_and_from_one_that_leaves_or_dies() {
+    let mut cluster = Cluster::new(1);
+    let nodes = |cluster: &Cluster, node: usize| Arc::clone(cluster.running[&node].log.nodes().unwrap());
+    let owned = |cluster: &Cluster, node: usize| {
+        let nodes = nodes(cluster, node);
+        (0..=u8::MAX).filter(|byte| nodes.owner_of(id_of(*byte)) == Owner::ThisNode).count()
+    };
+    assert_eq!(owned(&cluster, 0), 256);
+    cluster.start(1);
+    nodes(&cluster, 0).round_now();
+    nodes(&cluster, 1).round_now();
+    assert_eq!((owned(&cluster, 0), owned(&cluster, 1)), (128, 128));
+    cluster.start(2);
+    for node in [0, 1, 2, 0] {
+        nodes(&cluster, node).round_now();
+    }
+    assert_eq!((0..3).map(|node| owned(&cluster, node)).sum::<usize>(), 256);
+    assert!((0..3).all(|node| owned(&cluster, node) >= 84), "{:?}", (0..3).map(|node| owned(&cluster, node)).collect::<Vec<_>>());
+    // One leaves: at once.
+    cluster.running[&2].log.stop(Duration::from_secs(5));
+    nodes(&cluster, 0).round_now();
+    nodes(&cluster, 1).round_now();
+    assert_eq!(owned(&cluster, 0) + owned(&cluster, 1), 256);
+    // One dies: when its object has not changed for the time of its lease.
+    cluster.kill(1);
+    let first = nodes(&cluster, 0);
+    first.round_at(Instant::now());
+    assert!(owned(&cluster, 0) < 256);
+    first.round_at(Instant::now() + LENGTH);
+    assert_eq!(owned(&cluster, 0), 256);
+}
+
+fn id_of(last: u8) -> Uuid {
+    let mut bytes = [7; 16];
+    bytes[15] = last;
+    Uuid::from_bytes(bytes)
+}
+
+#[test]
+fn a_second_node_with_the_same_name_is_refused_and_an_expired_one_is_replaced() {
+    let cluster = Cluster::new(1);
+    let folder = tempfile::tempdir().unwrap();
+    let options = nodes::NodeOptions {
+        name: "node-0".into(),
+        nonce: lease::nonce_of(folder.path()).unwrap(),
+        url: "http://other".into(),
+        length: LENGTH,
+    };
+    let mut other = NodeWaiter::new(cluster.store(), options);
+    let now = Instant::now();
+    assert!(other.attempt(1, now).unwrap().is_none());
+    cluster.running[&0].log.nodes().unwrap().round_now();
+    let refused = other.attempt(1, now).map(|_| ()).unwrap_err().to_string();
+    assert!(refused.contains("give each node its own node_name"), "{refused}");
+}

@@ -1,0 +1,152 @@
+//! The central file of several nodes. Every node reads its own copy and may write to it; the segments in the store decide
+//! the order.
+//!
+//! A node that finds its next segment taken undoes its commit, writes the pages of the others, and does its work again.
+//! It tells the others of each segment, and responds once they have it. A node that does not know the end of the log
+//! answers nothing. So a token that was revoked at one node is rejected by all.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure};
+use parking_lot::Mutex;
+
+use super::key_copies;
+use super::position::{Head, Position, Unstored};
+use super::rebuild::{at_once, segment_key};
+use super::segment::{SegmentContent, add_pages, digest, read_segment_header};
+use super::store_log::{CENTRAL, Claim, FileState, StoreLog, path_of};
+use crate::storage;
+
+/// Interval at which a node reads the end of the log.
+const READ_EVERY: Duration = Duration::from_millis(1200);
+
+/// A node that has not read the end of the log for so long answers nothing.
+pub const LONGEST_UNREAD: Duration = Duration::from_secs(2);
+
+/// A segment that another node has written.
+struct OthersSegment {
+    head: Head,
+    body: Vec<u8>,
+}
+
+impl StoreLog {
+    /// Follows the log of the central file until the server stops.
+    pub(super) fn follow_central(self: Arc<Self>) {
+        let mut has_failed = false;
+        while !self.pause(READ_EVERY) {
+            let read = self.catch_up();
+            if let Err(error) = &read
+                && !has_failed
+            {
+                tracing::error!(error = format!("{error:#}"), "the central file does not follow its log; this is repeated");
+            }
+            has_failed = read.is_err();
+        }
+    }
+
+    /// Writes what other nodes have committed to the central file.
+    pub fn catch_up(&self) -> anyhow::Result<()> {
+        let Some(path) = path_of(&self.options.data_dir, CENTRAL) else { return Ok(()) };
+        let state = self.state(CENTRAL);
+        let mut known = state.lock();
+        if known.position.is_none() {
+            return Ok(());
+        }
+        let began = self.began.elapsed();
+        self.follow_others(&path, &mut known, false)?;
+        drop(known);
+        self.central_is_read(began);
+        Ok(())
+    }
+
+    /// Notes that the end of the log was known at a time since the start.
+    pub(super) fn central_is_read(&self, at: Duration) {
+        self.central_read.fetch_max(u64::try_from(at.as_millis()).unwrap_or(u64::MAX), Ordering::AcqRel);
+    }
+
+    /// Whether the end of the log was known a moment ago.
+    pub(super) fn knows_central(&self) -> bool {
+        let read = Duration::from_millis(self.central_read.load(Ordering::Acquire));
+        self.began.elapsed().saturating_sub(read) < LONGEST_UNREAD
+    }
+
+    /// Writes the segments of other nodes into the central file. `undoes` first undoes the commits that are not stored;
+    /// otherwise such commits are left to their writer, which finds the same segments.
+    pub(super) fn follow_others(&self, path: &Path, known: &mut FileState, undoes: bool) -> anyhow::Result<()> {
+        let Some(position) = known.position.clone() else { return Ok(()) };
+        let segments = self.segments_behind(&position.head)?;
+        let Some(last) = segments.last() else { return Ok(()) };
+        // A commit may depend on a new key.
+        key_copies::restore(&self.store, &self.options.data_dir)?;
+        let end = storage::overwrite_pages(path, || {
+            let undone = match position.unstored(path, None)? {
+                Unstored::Nothing => BTreeSet::new(),
+                Unstored::Pages(committed) if undoes => committed.pages.into_keys().collect(),
+                Unstored::Pages(_) => return Ok(None),
+                Unstored::Everything => bail!("the central file has changes that no log has: restart this server"),
+            };
+            let mut pages = storage::pages_at(path, position.stored_wal(path)?.as_ref(), &undone)?;
+            segments.iter().try_for_each(|segment| add_pages(&segment.body, &mut pages))?;
+            Ok(Some(pages))
+        })?;
+        let Some(end) = end else { return Ok(()) };
+        known.segments += segments.len() as u64;
+        known.segment_bytes += segments.iter().map(|segment| segment.body.len() as u64).sum::<u64>();
+        let position = Position { head: last.head.clone(), wal: Some(end), is_copied: false };
+        position.note(path)?.write(path)?;
+        known.position = Some(position);
+        if let (true, Claim::Nodes(nodes)) = (undoes, &self.claim) {
+            nodes.forget_central();
+        }
+        Ok(())
+    }
+
+    fn segments_behind(&self, head: &Head) -> anyhow::Result<Vec<OthersSegment>> {
+        let mut segments: Vec<OthersSegment> = Vec::new();
+        loop {
+            let head = segments.last().map_or(head, |segment| &segment.head);
+            let number = head.number + 1;
+            let Some(object) = self.store.get(&segment_key(CENTRAL, number))? else { return Ok(segments) };
+            let header = read_segment_header(&object.body)?;
+            ensure!(header.previous == head.digest, "segment {number} of the central file does not follow");
+            if let SegmentContent::Snapshot { .. } = header.content {
+                bail!("another node has replaced the central file: restart this server");
+            }
+            segments.push(OthersSegment { head: Head { number, digest: digest(&object.body) }, body: object.body });
+        }
+    }
+
+    /// Notes how far the store has followed the central file: only the own last segment proves the position without a note.
+    pub(super) fn note_central(&self, path: &Path, state: &Mutex<FileState>) -> anyhow::Result<()> {
+        match &state.lock().position {
+            Some(position) => position.note(path)?.write(path),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the other nodes that this one takes part. Returns when they know it.
+    pub fn announce(&self) {
+        let Claim::Nodes(nodes) = &self.claim else { return };
+        let told = at_once(&nodes.live_urls(), |url| nodes.tell(url));
+        if told.iter().any(Result::is_err) {
+            // They find this node in their next round.
+            self.pause(nodes.interval());
+        }
+    }
+
+    /// Tells the other nodes that the central file or the placement has changed. Returns when they know it. A node that
+    /// does not respond either knows it after [`LONGEST_UNREAD`], or answers nothing by then.
+    pub(super) fn tell_nodes(&self) {
+        let Claim::Nodes(nodes) = &self.claim else { return };
+        let began = Instant::now();
+        let told = at_once(&nodes.live_urls(), |url| nodes.tell(url));
+        if let Some(error) = told.into_iter().find_map(Result::err) {
+            tracing::debug!(error = format!("{error:#}"), "a node was not told of a change");
+            self.pause(LONGEST_UNREAD.saturating_sub(began.elapsed()));
+        }
+    }
+}

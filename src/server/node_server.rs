@@ -1,0 +1,35 @@
+//! The part of a server that works with other nodes: it closes the files that they are to have, and tells them of changes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::{NodeNotifier, NodeServer, shard_of};
+use crate::instance::Instance;
+use crate::values::Timestamp;
+
+/// Running requests of workspaces that another node is to have may take so long to finish.
+const LONGEST_HAND_OVER: Duration = Duration::from_secs(1);
+
+pub struct InstanceNode {
+    pub instance: Arc<Instance>,
+    pub notifier: NodeNotifier,
+}
+
+impl NodeServer for InstanceNode {
+    fn close_shards(&self, shards: &BTreeSet<u8>) {
+        let is_leaving = |id| shards.contains(&shard_of(id));
+        self.instance.registry.hand_over(is_leaving, LONGEST_HAND_OVER);
+        if let Some(log) = &self.instance.store_log {
+            log.forget_shards(shards);
+        }
+    }
+
+    fn forget_central(&self) {
+        self.instance.directory.forget();
+    }
+
+    fn tell(&self, url: &str) -> anyhow::Result<()> {
+        self.notifier.notify(url, Timestamp::now())
+    }
+}
