@@ -53,20 +53,21 @@ impl UnstoredCommits {
         self.0.lock().begun += 1;
     }
 
-    /// Responds to a read once everything that it may have seen is stored. `undone` is from before it began.
-    pub fn answer_read(&self, read: FinishedJob, undone: u64) {
+    /// Responds to a read once everything that it may have seen is stored. `undone` is from before it began. Returns a read
+    /// that may have seen commits that were undone.
+    pub fn answer_read(&self, read: FinishedJob, undone: u64) -> Option<FinishedJob> {
         let mut unstored = self.0.lock();
         if unstored.undone != undone {
-            drop(unstored);
-            return read.fail(Fault::Uncommitted("the read has seen changes that were undone".into()));
+            return Some(read);
         }
         if unstored.begun > unstored.stored && !unstored.is_late {
             unstored.waiting.push(read);
-            return;
+            return None;
         }
         let is_late = unstored.begun > unstored.stored;
         drop(unstored);
         if is_late { read.fail(not_stored()) } else { read.answer() }
+        None
     }
 
     /// Notes that everything is stored, and responds to the reads that waited for it.
@@ -78,14 +79,12 @@ impl UnstoredCommits {
         waiting.into_iter().for_each(FinishedJob::answer);
     }
 
-    /// Notes that the commits that are not stored were undone. Rejects the reads that may have seen them.
-    fn undo(&self) {
+    /// Notes that the commits that are not stored were undone. Returns the reads that may have seen them.
+    fn undo(&self) -> Vec<FinishedJob> {
         let mut unstored = self.0.lock();
         unstored.undone += 1;
         (unstored.stored, unstored.is_late) = (unstored.begun, false);
-        let waiting = std::mem::take(&mut unstored.waiting);
-        drop(unstored);
-        waiting.into_iter().for_each(|read| read.fail(overtaken()));
+        std::mem::take(&mut unstored.waiting)
     }
 
     /// Rejects the reads that wait, and those that come before the end.
@@ -144,8 +143,9 @@ impl PendingCommit {
 
     /// Does the work of the jobs again. The commit was undone, since another machine has written to the file before.
     pub fn work_again(self) {
-        self.waiting.file.unstored().undo();
-        self.waiting.file.work_again(self.waiting.take());
+        let reads = self.waiting.file.unstored().undo();
+        reads.into_iter().for_each(|read| self.waiting.file.read_again(read));
+        self.waiting.file.write_again(self.waiting.take());
     }
 
     /// Whether another machine serves the file by now.

@@ -377,7 +377,7 @@ impl File {
         self.storage.threads.waiting() > 0 || self.share().waiting() > 0
     }
 
-    fn read_one(&self, job: Box<dyn Job>) {
+    fn read_one(self: &Arc<Self>, job: Box<dyn Job>) {
         let Some(job) = Begun::new(job) else { return };
         let limit = self.storage.limits.statement;
         let undone = self.kept.as_ref().map_or(0, |kept| kept.unstored.undone());
@@ -400,7 +400,7 @@ impl File {
 
     /// Runs a small read on the write connection while no read connection is open and no write runs. Each connection
     /// has a copy of the schema: that is most of the memory of an open workspace, and most of the time to open it.
-    fn read_on_writer(&self, job: Begun, undone: u64) -> Option<Begun> {
+    fn read_on_writer(self: &Arc<Self>, job: Begun, undone: u64) -> Option<Begun> {
         let writer = match self.ready.get() {
             Some(()) => self.writer.try_lock(),
             None => match self.opened() {
@@ -416,7 +416,7 @@ impl File {
 
     /// Runs a small read on the write connection, if there is one. Returns a job that needs longer.
     fn read_small_on(
-        &self,
+        self: &Arc<Self>,
         writer: Option<MutexGuard<'_, Option<Connection>>>,
         job: Begun,
         undone: u64,
@@ -436,12 +436,21 @@ impl File {
     }
 
     /// Responds to a read, with a log only once the commits that it may have seen are stored.
-    fn answer_read(&self, read: FinishedJob, undone: u64) {
+    fn answer_read(self: &Arc<Self>, read: FinishedJob, undone: u64) {
         match &self.kept {
             Some(_) if self.is_overtaken() => read.fail(overtaken()),
-            Some(kept) => kept.unstored.answer_read(read, undone),
+            Some(kept) => {
+                if let Some(read) = kept.unstored.answer_read(read, undone) {
+                    self.read_again(read);
+                }
+            }
             None => read.answer(),
         }
+    }
+
+    /// Queues a read again: what it has seen was undone.
+    pub(super) fn read_again(self: &Arc<Self>, read: FinishedJob) {
+        self.submit_read(read.again());
     }
 
     fn reader(&self) -> anyhow::Result<r2d2::PooledConnection<SqliteConnectionManager>> {
@@ -544,8 +553,8 @@ impl File {
         self.kept.as_ref().is_some_and(|kept| kept.is_overtaken.load(Ordering::Acquire))
     }
 
-    /// Puts jobs to the front of the write lane, for the thread that will have the turn.
-    pub(super) fn work_again(&self, jobs: Vec<FinishedJob>) {
+    /// Puts jobs to the front of the write lane, for the thread that will have the turn: their commit was undone.
+    pub(super) fn write_again(&self, jobs: Vec<FinishedJob>) {
         self.writes.put_back(jobs.into_iter().map(FinishedJob::again));
     }
 
