@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail, ensure};
 use indicatif::HumanBytes;
@@ -16,7 +17,8 @@ use super::backup::{bar, counted};
 use super::owner;
 use super::table::aligned;
 use crate::cli::output::{errln, out, outln};
-use crate::cluster::{self, DataDirStatus, FileLog, StoreStatus, StoredFile};
+use crate::auth::NodeKey;
+use crate::cluster::{self, DataDirStatus, FileLog, NodeNotifier, NodeStatus, PlacementMap, StoreStatus, StoredFile};
 use crate::config::Config;
 use crate::durable_fs;
 use crate::instance;
@@ -25,6 +27,9 @@ use crate::values::Timestamp;
 
 /// Files that `status` lists as text.
 const LISTED: usize = 20;
+
+/// The nodes have so long to hand over shards.
+const LONGEST_MOVE: Duration = Duration::from_secs(60);
 
 #[derive(clap::Subcommand)]
 pub enum ClusterCommand {
@@ -51,6 +56,18 @@ pub enum ClusterCommand {
         /// Restore only the workspace with this id, as FOLDER/ID.sqlite, for `workspace restore-file`
         #[arg(long, value_name = "ID")]
         workspace: Option<Uuid>,
+    },
+    /// Let another node serve the workspaces of a shard
+    Move {
+        /// The shard: the last two digits of the ids of its workspaces, or the id of one of them
+        shard: String,
+        /// Name of the node
+        node: String,
+    },
+    /// Let the other nodes serve everything that a node serves, and wait until they do; then it can be stopped
+    Drain {
+        /// Name of the node [default: this one]
+        node: Option<String>,
     },
     /// Make the data directory independent of the object store; no server may run on it
     Leave,
@@ -93,6 +110,8 @@ pub fn run(command: &ClusterCommand, config: &Config) -> anyhow::Result<ExitCode
             }
             Ok(ExitCode::SUCCESS)
         }
+        ClusterCommand::Move { shard, node } => move_shard(config, shard, node),
+        ClusterCommand::Drain { node } => drain(config, node.as_deref().unwrap_or(&config.node_name)),
         ClusterCommand::Leave => leave(config),
     }
 }
@@ -174,6 +193,9 @@ impl StatusReport {
             }
             None => outln!("  the store is empty; a server with this store_url writes to it when it starts"),
         }
+        if !store.nodes.is_empty() {
+            out!("{}", node_table(&store.nodes));
+        }
         if !store.files.is_empty() {
             out!("{}", table(&store.files));
         }
@@ -196,6 +218,19 @@ impl StatusReport {
             outln!("  {}{name}: {}", file.file, file.problem);
         }
     }
+}
+
+fn node_table(nodes: &[NodeStatus]) -> String {
+    let row = |node: &NodeStatus| {
+        let state = match (node.has_left, node.is_draining) {
+            (true, _) => "has left",
+            (false, true) => "draining",
+            (false, false) => "",
+        };
+        let central = if node.is_central { "yes" } else { "-" };
+        [&node.name, &node.url, &node.version, &node.shards.to_string(), central, state].map(str::to_owned).to_vec()
+    };
+    aligned(&["NODE", "URL", "VERSION", "SHARDS", "CENTRAL", "STATE"], &nodes.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The files that changed last.
@@ -270,6 +305,60 @@ fn restore_workspace(store: &ObjectStore, into: &Path, id: Uuid, at: Option<Time
     outln!("restored {}; its last commit is from {}", path.display(), rebuilt.at);
     outln!("  put it into service: cx-engine workspace restore-file {id} {}", path.display());
     Ok(())
+}
+
+fn move_shard(config: &Config, shard: &str, node: &str) -> anyhow::Result<ExitCode> {
+    let store = open(config)?;
+    let number = parse_shard(shard)
+        .with_context(|| format!("{shard} is no shard: it has two digits from 0 to f, such as 0c; or name a workspace's id"))?;
+    cluster::change_placement(&store, |placement| placement.mark_for(number, node))?;
+    tell_nodes(config, &store)?;
+    wait_for(&store, |placement| placement.shard(number).owner == node)?;
+    outln!("{node} serves the shard {number:02x}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse_shard(text: &str) -> Option<u8> {
+    match text.parse() {
+        Ok(id) => Some(cluster::shard_of(id)),
+        Err(_) => (text.len() == 2).then(|| u8::from_str_radix(text, 16).ok()).flatten(),
+    }
+}
+
+fn drain(config: &Config, node: &str) -> anyhow::Result<ExitCode> {
+    let store = open(config)?;
+    cluster::change_placement(&store, |placement| placement.start_draining(node))?;
+    tell_nodes(config, &store)?;
+    wait_for(&store, |placement| placement.owned_by(node).next().is_none() && placement.central != node)?;
+    outln!("{node} serves no workspace any more; it can be stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells the nodes that the placement has changed. One that is not told finds out in its next round.
+fn tell_nodes(config: &Config, store: &ObjectStore) -> anyhow::Result<()> {
+    let Some(settings) = &config.node else { return Ok(()) };
+    let notifier = NodeNotifier::new(NodeKey::open(&settings.secret_file)?, config.node_name.clone());
+    for (node, _) in cluster::read_nodes(store)?.into_values().filter(|(node, _)| !node.has_left) {
+        let _ = notifier.notify(&node.url, Timestamp::now());
+    }
+    Ok(())
+}
+
+/// Waits until the placement is as it should be.
+fn wait_for(store: &ObjectStore, is_done: impl Fn(&PlacementMap) -> bool) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let (placement, _) = cluster::read_placement(store)?.context("no nodes serve this instance together")?;
+        if is_done(&placement) {
+            return Ok(());
+        }
+        ensure!(
+            began.elapsed() < LONGEST_MOVE,
+            "the nodes have not done this within {} s; they may still do it: see `cx-engine cluster status`",
+            LONGEST_MOVE.as_secs()
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 fn leave(config: &Config) -> anyhow::Result<ExitCode> {

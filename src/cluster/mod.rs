@@ -52,11 +52,11 @@ use lease::{Attempt, LeaseWaiter};
 use nodes::{NodeOptions, NodeWaiter};
 pub use nodes::{NodeServer, Nodes, Owner, StoredNode, change_placement, read_nodes, read_placement};
 pub use owner::{NodeNotifier, Placement};
-pub use placement::shard_of;
+pub use placement::{Placement as PlacementMap, shard_of};
 pub use rebuild::FileLog;
 pub use restore_instance::{Restored, restore};
 pub use store_log::{Claim, LogOptions, StoreLog};
-pub use store_status::{DataDirStatus, LocalFile, StoreStatus, StoredFile, store_status};
+pub use store_status::{DataDirStatus, LocalFile, NodeStatus, StoreStatus, StoredFile, store_status};
 
 /// The object that names the instance of a store.
 const INSTANCE: &str = "instance";

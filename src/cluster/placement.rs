@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -127,6 +128,32 @@ impl Placement {
                 shard.next = takers.iter().min_by_key(|node| promised.get(*node).copied().unwrap_or(0)).cloned();
             }
         }
+    }
+
+    /// Marks a shard for a node.
+    pub fn mark_for(&mut self, number: u8, node: &str) -> anyhow::Result<()> {
+        self.require(node)?;
+        ensure!(!self.draining.contains(node), "{node} is draining: start it again first");
+        self.shards[usize::from(number)].next = Some(node.to_owned());
+        self.forget_moves_to_owners();
+        Ok(())
+    }
+
+    /// Notes that a node is to own nothing.
+    pub fn start_draining(&mut self, node: &str) -> anyhow::Result<()> {
+        self.require(node)?;
+        ensure!(self.takers().any(|taker| taker != node), "there is no other node to serve what {node} serves");
+        self.draining.insert(node.to_owned());
+        // What was on its way to it goes elsewhere.
+        self.shards.iter_mut().for_each(|shard| drop(shard.next.take_if(|next| next == node)));
+        self.drain(node);
+        Ok(())
+    }
+
+    fn require(&self, node: &str) -> anyhow::Result<()> {
+        let names: Vec<&str> = self.nodes.iter().map(String::as_str).collect();
+        ensure!(self.nodes.contains(node), "no node has the name {node}; there are: {}", names.join(", "));
+        Ok(())
     }
 
     /// Hands shards over to the nodes that are to have them.

@@ -7,6 +7,7 @@ use anyhow::Context;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::nodes::{StoredNode, read_nodes, read_placement};
 use super::rebuild::{FileLog, at_once};
 use super::restore_instance::files_of;
 use super::segment::read_segment_header;
@@ -22,8 +23,24 @@ use crate::values::Timestamp;
 pub struct StoreStatus {
     /// The instance of the store. Null for an empty store.
     pub instance: Option<Uuid>,
+    /// The nodes that serve together, in the order of their names. Empty if one server serves alone.
+    pub nodes: Vec<NodeStatus>,
     /// In the order of their names.
     pub files: Vec<StoredFile>,
+}
+
+/// A node.
+#[derive(Debug, Serialize)]
+pub struct NodeStatus {
+    pub name: String,
+    pub url: String,
+    pub version: String,
+    /// Number of the shards that it serves, of 256.
+    pub shards: usize,
+    /// Whether it prefers the requests of the central host, and sends mail.
+    pub is_central: bool,
+    pub is_draining: bool,
+    pub has_left: bool,
 }
 
 /// What a store has of one file.
@@ -73,7 +90,21 @@ pub fn store_status(store: &ObjectStore) -> anyhow::Result<StoreStatus> {
     let instance = stored_instance(store)?;
     let names = store.list_folders("files/").context("cannot list the store")?;
     let files = at_once(&names, |name| StoredFile::read(store, name));
-    Ok(StoreStatus { instance, files })
+    Ok(StoreStatus { instance, nodes: node_statuses(store)?, files })
+}
+
+fn node_statuses(store: &ObjectStore) -> anyhow::Result<Vec<NodeStatus>> {
+    let Some((placement, _)) = read_placement(store)? else { return Ok(Vec::new()) };
+    let status = |(name, (node, _)): (String, (StoredNode, _))| NodeStatus {
+        shards: placement.owned_by(&name).count(),
+        is_central: placement.central == name,
+        is_draining: placement.draining.contains(&name),
+        has_left: node.has_left,
+        url: node.url,
+        version: node.version,
+        name,
+    };
+    Ok(read_nodes(store)?.into_iter().map(status).collect())
 }
 
 impl StoreStatus {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -247,6 +248,14 @@ impl TestServer {
         })
     }
 
+    /// Like `post`, of a server that may be gone.
+    pub fn try_post(&self, who: &Who, path: &str, body: &Value) -> io::Result<Answer> {
+        let (host, path, body) = (format!("{}:{}", who.host, self.address().port()), format!("/api{path}"), body.to_string());
+        let token = who.token.as_deref();
+        let request = Request { method: "POST", path: &path, host: &host, token, headers: &[], body: Some(&body) };
+        Connection::open(self.address())?.ask(&request)
+    }
+
     /// Creates a customer with its name as the `Idempotency-Key`.
     pub fn keyed_customer(&self, who: &Who, name: &str) -> Answer {
         let body = json!({"name": name}).to_string();
@@ -431,6 +440,9 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 
 fn serve(folder: &Path, environment: &[(String, String)], flags: &[String]) -> Server {
     let mut command = program(folder);
-    command.envs(environment.iter().cloned()).args(["serve", "--listen", "127.0.0.1:0"]).args(flags);
+    command.envs(environment.iter().cloned()).arg("serve").args(flags);
+    if !flags.iter().any(|flag| flag == "--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
     Server::start(command, folder)
 }

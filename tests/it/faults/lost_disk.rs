@@ -36,6 +36,10 @@ impl Store {
         Self { stub, flags, _keys: keys }
     }
 
+    pub fn stub(&self) -> &S3Stub {
+        &self.stub
+    }
+
     pub fn server(&self) -> TestServer {
         TestServer::with(&self.flags())
     }

@@ -12,6 +12,7 @@ pub mod disks;
 mod kills;
 mod lost_disk;
 mod lost_keys;
+mod nodes;
 mod power_loss;
 mod read_only;
 mod restored_files;
