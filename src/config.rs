@@ -307,7 +307,9 @@ impl Config {
             );
         }
         if config.node.is_some() && (config.store.is_none() || config.acknowledge != Acknowledge::Stored) {
-            bail!("node_url needs store_url and acknowledge = \"stored\": other servers take over from the object store");
+            bail!(
+                "node_url needs store_url and acknowledge = \"stored\": other servers take over from the object store"
+            );
         }
         Ok(config)
     }

@@ -247,6 +247,23 @@ async fn listen(
     Ok(told_to_stop)
 }
 
+/// Serves on a free port, for tests, as long as the runtime lives.
+#[cfg(test)]
+pub fn serve_for_test(service: &Arc<Service>, config: &Config) -> anyhow::Result<(SocketAddr, Runtime)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let within = runtime.enter();
+    let mut door = Listener::new(BoundSockets::open(config)?, config, &service.instance().metrics)?;
+    let address = door.address()?;
+    drop(within);
+    let service = Arc::clone(service);
+    runtime.spawn(async move {
+        loop {
+            http_connection::serve(door.next().await, &service, None, None);
+        }
+    });
+    Ok((address, runtime))
+}
+
 /// Handles SIGHUP: reads the settings and the certificate again, and logs the result.
 #[derive(Clone)]
 struct Reload {

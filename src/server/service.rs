@@ -82,6 +82,11 @@ impl Service {
         &self.instance
     }
 
+    #[cfg(test)]
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
     /// Rejects every request from now on, and notifies the connections.
     pub fn stop(&self) {
         self.stopping.send_replace(true);
@@ -131,9 +136,7 @@ impl Service {
         let origin = self.nodes.as_ref().map_or(Ok(None), |nodes| nodes.client.take_origin(head, now()));
         match origin {
             Ok(None) => (address::forwarded(&self.instance.config, &head.headers, peer), None),
-            Ok(Some(origin)) => {
-                (node_requests::forwarded_by_node(&origin).ok_or(Error::UnknownNode), Some(origin.id))
-            }
+            Ok(Some(origin)) => (node_requests::forwarded_by_node(&origin).ok_or(Error::UnknownNode), Some(origin.id)),
             Err(node_requests::UnknownNode) => (Err(Error::UnknownNode), None),
         }
     }

@@ -4,6 +4,7 @@ mod cases;
 mod console_forms;
 mod console_pages;
 pub mod every_route;
+mod forwarding;
 pub mod fuzz;
 mod routing_client;
 pub mod routing_endpoints;
