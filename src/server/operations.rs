@@ -41,7 +41,7 @@ const ROUTES: &[Route] = &[
         Needs::Anyone,
         "Verify that a domain is served here, before a proxy gets a certificate for it",
     ),
-    post(NOTIFY_PATH, &blocking(notify), Needs::Anyone, "Take note that another node has stored something"),
+    post(NOTIFY_PATH, &blocking(notify), Needs::Anyone, "Accept the news that another node has stored something"),
 ];
 
 /// Whether only other nodes may use an operation.

@@ -353,6 +353,7 @@ impl Samples<'_> {
             (_, "DELETE", "/tokens") => Sample { path: format!("{path}?others=1"), body: None },
             (_, "GET", "/search") => Sample { path: format!("{path}?q=nothing"), body: None },
             (_, "GET", "/crm/template") => Sample { path: format!("{path}?pbx=3cx"), body: None },
+            (_, "POST", "/internal/cluster/notify") => plain(json!({})),
             (_, "GET", "/internal/tls-ask") => Sample { path: format!("{path}?domain=acme.localhost"), body: None },
             (_, method, "/oauth/authorize") => {
                 let client: Value = self
