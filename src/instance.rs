@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::api::Error;
 use crate::auth::{Keys, Passwords};
-use crate::cluster::{self, CommandLog, Placement, StoreLog};
+use crate::cluster::{self, CommandLog, NodeDirectory, StoreLog};
 use crate::config::{Config, LiveConfig};
 use crate::durable_fs;
 use crate::executors::Executors;
@@ -49,7 +49,7 @@ pub struct Instance {
     /// Keeps the commits of all files in a store, if one is set.
     pub store_log: Option<Arc<StoreLog>>,
     /// Which node serves what, if several serve. Set by the server.
-    placement: OnceLock<Arc<dyn Placement>>,
+    placement: OnceLock<Arc<dyn NodeDirectory>>,
     /// The address of the listener. The system may have chosen the port.
     listens: OnceLock<SocketAddr>,
 }
@@ -177,12 +177,12 @@ impl Instance {
     }
 
     /// Which node serves what. `None` if only this one serves.
-    pub fn placement(&self) -> Option<&Arc<dyn Placement>> {
+    pub fn placement(&self) -> Option<&Arc<dyn NodeDirectory>> {
         self.placement.get()
     }
 
     /// Sets the placement, once.
-    pub fn is_placed_by(&self, placement: Arc<dyn Placement>) {
+    pub fn is_placed_by(&self, placement: Arc<dyn NodeDirectory>) {
         let _ = self.placement.set(placement);
     }
 
@@ -215,7 +215,7 @@ impl Instance {
 
     /// Whether this server serves a workspace: the only one, or the node that owns it.
     pub fn serves(&self, id: Uuid) -> bool {
-        self.store_log.as_ref().is_none_or(|log| log.owner_of_workspace(id) == cluster::Owner::ThisNode)
+        self.placement().is_none_or(|nodes| nodes.owner_of_workspace(id) == cluster::Owner::ThisNode)
     }
 
     /// Fails if another node serves a workspace.
@@ -225,7 +225,7 @@ impl Instance {
 
     /// Whether this server does the work that only one node should do.
     pub fn is_central_node(&self) -> bool {
-        self.store_log.as_ref().is_none_or(|log| log.central_node() == cluster::Owner::ThisNode)
+        self.placement().is_none_or(|nodes| nodes.central_node() == cluster::Owner::ThisNode)
     }
 
     /// An id for a new workspace that this server will serve. If it is to serve none, another node has to make the

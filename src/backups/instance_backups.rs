@@ -132,7 +132,14 @@ fn take(ctx: &BlockingCtx<'_>) -> Result<Accepted<BackupJob>> {
     begin(ctx, BackupTask { work: BackupWork::BACKUP, backup: None }, 0, move |instance, job| {
         let repository = repository(instance)?;
         let progress = |done, of| job.progress(done, of);
-        let made = super::take(&instance.config.data_dir, instance.store_log.as_deref(), &repository, BackupScope::Everything, now, progress)?;
+        let made = super::take(
+            &instance.config.data_dir,
+            instance.store_log.as_deref(),
+            &repository,
+            BackupScope::Everything,
+            now,
+            progress,
+        )?;
         let details = json!({"backup": made.name, "workspaces": made.manifest.workspaces.len()});
         instance.central.record_or_log(origin, "backup.created", details);
         match made.manifest.failures.as_slice() {

@@ -13,7 +13,7 @@ use super::{
     unfinished,
 };
 use crate::central::workspace_rows::{self, Workspace};
-use crate::cluster::{self, Owner, Placement, StoreLog};
+use crate::cluster::{self, NodeDirectory, Owner, StoreLog};
 use crate::durable_fs;
 use crate::storage::{self, Contents, DiskError};
 use crate::tenancy::{InstanceTempDir, lifecycle};

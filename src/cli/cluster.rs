@@ -16,9 +16,9 @@ use super::BadSettings;
 use super::backup::{bar, counted};
 use super::owner;
 use super::table::aligned;
-use crate::cli::output::{errln, out, outln};
 use crate::auth::NodeKey;
-use crate::cluster::{self, DataDirStatus, FileLog, NodeNotifier, NodeStatus, PlacementMap, StoreStatus, StoredFile};
+use crate::cli::output::{errln, out, outln};
+use crate::cluster::{self, DataDirStatus, FileLog, NodeNotifier, NodeStatus, Placement, StoreStatus, StoredFile};
 use crate::config::Config;
 use crate::durable_fs;
 use crate::instance;
@@ -309,8 +309,9 @@ fn restore_workspace(store: &ObjectStore, into: &Path, id: Uuid, at: Option<Time
 
 fn move_shard(config: &Config, shard: &str, node: &str) -> anyhow::Result<ExitCode> {
     let store = open(config)?;
-    let number = parse_shard(shard)
-        .with_context(|| format!("{shard} is no shard: it has two digits from 0 to f, such as 0c; or name a workspace's id"))?;
+    let number = parse_shard(shard).with_context(|| {
+        format!("{shard} is no shard: it has two digits from 0 to f, such as 0c; or name a workspace's id")
+    })?;
     cluster::change_placement(&store, |placement| placement.mark_for(number, node))?;
     tell_nodes(config, &store)?;
     wait_for(&store, |placement| placement.shard(number).owner == node)?;
@@ -345,7 +346,7 @@ fn tell_nodes(config: &Config, store: &ObjectStore) -> anyhow::Result<()> {
 }
 
 /// Waits until the placement is as it should be.
-fn wait_for(store: &ObjectStore, is_done: impl Fn(&PlacementMap) -> bool) -> anyhow::Result<()> {
+fn wait_for(store: &ObjectStore, is_done: impl Fn(&Placement) -> bool) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
         let (placement, _) = cluster::read_placement(store)?.context("no nodes serve this instance together")?;

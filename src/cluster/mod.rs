@@ -51,8 +51,8 @@ pub use command_log::CommandLog;
 use lease::{Attempt, LeaseWaiter};
 use nodes::{NodeOptions, NodeWaiter};
 pub use nodes::{NodeServer, Nodes, Owner, StoredNode, change_placement, read_nodes, read_placement};
-pub use owner::{NodeNotifier, Placement};
-pub use placement::{Placement as PlacementMap, shard_of};
+pub use owner::{NodeDirectory, NodeNotifier};
+pub use placement::{Placement, shard_of};
 pub use rebuild::FileLog;
 pub use restore_instance::{Restored, restore};
 pub use store_log::{Claim, LogOptions, StoreLog};
@@ -185,7 +185,11 @@ pub fn start(
 /// Notes in the data directory whether several nodes serve the instance. Then no command may open it.
 fn note_sharing(data: &Path, is_shared: bool) -> anyhow::Result<()> {
     let note = data.join(SHARED);
-    if is_shared { durable_fs::write_private_file(&note, b"") } else { Ok(durable_fs::if_there(fs::remove_file(note))?) }
+    if is_shared {
+        durable_fs::write_private_file(&note, b"")
+    } else {
+        Ok(durable_fs::if_there(fs::remove_file(note))?)
+    }
 }
 
 /// Whether several nodes serve the instance of a data directory. What it has may be old, and changes would be lost.

@@ -156,7 +156,8 @@ impl Cluster {
         let nodes: Vec<usize> = self.running.keys().copied().collect();
         let read = self.running[&node].file.read(move |db| {
             for node in &nodes {
-                let sql = format!("SELECT (SELECT count FROM tally_{node}), (SELECT count(*) FROM written WHERE node = ?1)");
+                let sql =
+                    format!("SELECT (SELECT count FROM tally_{node}), (SELECT count(*) FROM written WHERE node = ?1)");
                 let counts: (i64, i64) = db.query_row(&sql, [*node as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 assert_eq!(counts.0, counts.1, "the tally of node {node}");
             }
@@ -311,7 +312,11 @@ fn shards_move_to_a_node_that_joins_and_from_one_that_leaves_or_dies() {
         nodes(&cluster, node).round_now();
     }
     assert_eq!((0..3).map(|node| owned(&cluster, node)).sum::<usize>(), 256);
-    assert!((0..3).all(|node| owned(&cluster, node) >= 84), "{:?}", (0..3).map(|node| owned(&cluster, node)).collect::<Vec<_>>());
+    assert!(
+        (0..3).all(|node| owned(&cluster, node) >= 84),
+        "{:?}",
+        (0..3).map(|node| owned(&cluster, node)).collect::<Vec<_>>()
+    );
     // One leaves: at once.
     cluster.running[&2].log.stop(Duration::from_secs(5));
     nodes(&cluster, 0).round_now();

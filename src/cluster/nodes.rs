@@ -5,8 +5,8 @@
 //! clocks how long the object has not changed. As with the lease, no answered write depends on a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -146,7 +146,8 @@ impl NodeWaiter {
             if has_own_name {
                 own_tag = Some(tag.clone());
             }
-            let is_in_the_way = (has_own_name && node.nonce != own.nonce) || (!has_own_name && node.schema != own.schema);
+            let is_in_the_way =
+                (has_own_name && node.nonce != own.nonce) || (!has_own_name && node.schema != own.schema);
             if node.has_left || !is_in_the_way {
                 continue;
             }
@@ -302,7 +303,11 @@ impl Nodes {
 
     /// Repeats rounds until the server stops. If another data directory has taken the name of this node, the process
     /// ends. `tell` tells the other nodes that the placement has changed.
-    pub fn keep(self: &Arc<Self>, supervisor: &Arc<Supervisor>, tell: impl Fn() + Send + 'static) -> std::io::Result<()> {
+    pub fn keep(
+        self: &Arc<Self>,
+        supervisor: &Arc<Supervisor>,
+        tell: impl Fn() + Send + 'static,
+    ) -> std::io::Result<()> {
         let nodes = Arc::clone(self);
         supervisor.spawn("nodes".into(), move || {
             while !nodes.pause() {
@@ -313,7 +318,9 @@ impl Nodes {
                         tracing::error!("another server uses the name of this node; this one ends");
                         std::process::exit(1);
                     }
-                    Err(RoundError::Store(error)) => tracing::warn!(error = format!("{error:#}"), "a round of the nodes failed"),
+                    Err(RoundError::Store(error)) => {
+                        tracing::warn!(error = format!("{error:#}"), "a round of the nodes failed")
+                    }
                 }
             }
         })
@@ -422,7 +429,8 @@ impl Nodes {
         let own = &self.options.name;
         let lost: BTreeSet<u8> =
             known.placement.owned_by(own).filter(|number| placement.shard(*number).owner != *own).collect();
-        let is_leaving = |number: &u8| placement.shard(*number).owner == *own && placement.shard(*number).next.is_some();
+        let is_leaving =
+            |number: &u8| placement.shard(*number).owner == *own && placement.shard(*number).next.is_some();
         known.leaving.retain(is_leaving);
         (known.placement, known.tag) = (placement, tag);
         drop(known);
@@ -496,13 +504,17 @@ impl Nodes {
             self.wake.1.notify_all();
         }
         if let Err(error) = self.give_away() {
-            tracing::warn!(error = format!("{error:#}"), "this node has not left; the others take over when it expires");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "this node has not left; the others take over when it expires"
+            );
         }
     }
 
     fn give_away(&self) -> anyhow::Result<()> {
         let reading = self.reading.lock();
-        let live: BTreeSet<String> = self.live(Instant::now()).into_iter().filter(|name| *name != self.options.name).collect();
+        let live: BTreeSet<String> =
+            self.live(Instant::now()).into_iter().filter(|name| *name != self.options.name).collect();
         loop {
             self.read(&reading)?;
             let mut next = self.placement.read().placement.clone();
@@ -551,7 +563,8 @@ pub fn read_nodes(store: &ObjectStore) -> anyhow::Result<BTreeMap<String, (Store
 
 fn read_node(store: &ObjectStore, name: &str) -> anyhow::Result<Option<(StoredNode, ETag)>> {
     let Some(object) = store.get(&format!("{FOLDER}{name}")).context("cannot read a node")? else { return Ok(None) };
-    let node = serde_json::from_slice(&object.body).with_context(|| format!("the node {name} in the store is damaged"))?;
+    let node =
+        serde_json::from_slice(&object.body).with_context(|| format!("the node {name} in the store is damaged"))?;
     Ok(Some((node, object.tag)))
 }
 

@@ -16,7 +16,7 @@ use crate::values::Timestamp;
 const LONGEST_NOTIFICATION: Duration = Duration::from_secs(2);
 
 /// Tells which node serves what.
-pub trait Placement: Send + Sync {
+pub trait NodeDirectory: Send + Sync {
     /// Called for each request of a workspace, so it must not wait.
     fn owner_of_workspace(&self, id: Uuid) -> Owner;
 
@@ -30,7 +30,7 @@ pub trait Placement: Send + Sync {
     fn notify(&self);
 }
 
-impl Placement for StoreLog {
+impl NodeDirectory for StoreLog {
     fn owner_of_workspace(&self, id: Uuid) -> Owner {
         self.nodes().map_or(Owner::ThisNode, |nodes| nodes.owner_of(id))
     }

@@ -42,7 +42,10 @@ impl StoreLog {
             if let Err(error) = &read
                 && !has_failed
             {
-                tracing::error!(error = format!("{error:#}"), "the central file does not follow its log; this is repeated");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the central file does not follow its log; this is repeated"
+                );
             }
             has_failed = read.is_err();
         }

@@ -23,7 +23,7 @@ use super::response_body::{self, Outgoing, StreamAborted, Unending};
 use super::service::{Service, now};
 use crate::api::{BodyKind, Error, Result, Route};
 use crate::auth::NodeKey;
-use crate::cluster::{Owner, Placement};
+use crate::cluster::{NodeDirectory, Owner};
 use crate::executors::Executor;
 use crate::instance::Instance;
 
@@ -42,7 +42,7 @@ const MOST_ATTEMPTS: usize = 4;
 /// The other nodes.
 pub struct Nodes {
     pub client: NodeClient,
-    placement: Arc<dyn Placement>,
+    placement: Arc<dyn NodeDirectory>,
     instance: Arc<Instance>,
 }
 
@@ -66,7 +66,7 @@ pub enum ForwardedBody {
 pub struct RelayedResponse;
 
 impl Nodes {
-    pub fn new(instance: Arc<Instance>, key: NodeKey, placement: Arc<dyn Placement>) -> Self {
+    pub fn new(instance: Arc<Instance>, key: NodeKey, placement: Arc<dyn NodeDirectory>) -> Self {
         let client = NodeClient::new(key, instance.config.node_name.clone());
         Self { client, placement, instance }
     }

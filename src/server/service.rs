@@ -23,7 +23,7 @@ use super::{address, cors, multipart, node_requests, operations};
 use crate::api::execute::RoutedRequest;
 use crate::api::{Address, BodyKind, Error, MediaType, Request, Result, Route, Router, require_active};
 use crate::auth::NodeKey;
-use crate::cluster::Placement;
+use crate::cluster::NodeDirectory;
 use crate::instance::Instance;
 use crate::pages::{self, ErrorPage};
 use crate::tenancy::{LargeBody, workspace_in};
@@ -72,7 +72,7 @@ impl Service {
     }
 
     /// Forwards requests to the nodes that serve their workspaces.
-    pub fn among_nodes(self, key: NodeKey, placement: Arc<dyn Placement>) -> Self {
+    pub fn among_nodes(self, key: NodeKey, placement: Arc<dyn NodeDirectory>) -> Self {
         self.instance.is_placed_by(Arc::clone(&placement));
         let nodes = Nodes::new(Arc::clone(&self.instance), key, placement);
         Self { nodes: Some(nodes), ..self }

@@ -66,7 +66,11 @@ impl UnstoredCommits {
         }
         let is_late = unstored.begun > unstored.stored;
         drop(unstored);
-        if is_late { read.fail(not_stored()) } else { read.answer() }
+        if is_late {
+            read.fail(not_stored())
+        } else {
+            read.answer()
+        }
         None
     }
 

@@ -177,7 +177,9 @@ impl Samples<'_> {
     fn backup(&self) -> String {
         let config = &self.server.instance.config;
         let repository = Repository::new(config, Ownership::of_data_dir(&config.data_dir).unwrap());
-        backups::take(&config.data_dir, None, &repository, BackupScope::Everything, Timestamp::now(), |_, _| {}).unwrap().name
+        backups::take(&config.data_dir, None, &repository, BackupScope::Everything, Timestamp::now(), |_, _| {})
+            .unwrap()
+            .name
     }
 
     /// A mail that waits.

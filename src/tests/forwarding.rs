@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{PASSWORD, TestClient, TestResponse, TestServer};
 use crate::api::{BlockingCtx, Done, Error, Needs, Resource, Result, Route, Router, blocking, post};
 use crate::auth::{NODE_HEADER, NOTIFY_PATH, NodeKey, RequestOrigin};
-use crate::cluster::{NodeNotifier, Owner, Placement};
+use crate::cluster::{NodeDirectory, NodeNotifier, Owner};
 use crate::server::{self, Service};
 use crate::values::Timestamp;
 
@@ -43,7 +43,7 @@ impl FixedPlacement {
     }
 }
 
-impl Placement for FixedPlacement {
+impl NodeDirectory for FixedPlacement {
     fn owner_of_workspace(&self, _: Uuid) -> Owner {
         self.workspaces.lock().clone()
     }

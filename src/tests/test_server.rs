@@ -30,7 +30,7 @@ use crate::central::quotas::Quotas;
 use crate::central::workspace_lifecycle::{self, NewWorkspace};
 use crate::central::workspace_rows::{self, Workspace};
 use crate::central::{accounts, memberships, password_recovery};
-use crate::cluster::Placement;
+use crate::cluster::NodeDirectory;
 use crate::config::{Config, RawSettings, Setting};
 use crate::instance::Instance;
 use crate::pages;
@@ -133,7 +133,7 @@ impl TestServer {
     }
 
     /// Forwards requests to other nodes.
-    pub fn among_nodes(self, key: NodeKey, placement: Arc<dyn Placement>) -> Self {
+    pub fn among_nodes(self, key: NodeKey, placement: Arc<dyn NodeDirectory>) -> Self {
         Self { service: self.service.among_nodes(key, placement), ..self }
     }
 

@@ -250,7 +250,8 @@ impl TestServer {
 
     /// Like `post`, of a server that may be gone.
     pub fn try_post(&self, who: &Who, path: &str, body: &Value) -> io::Result<Answer> {
-        let (host, path, body) = (format!("{}:{}", who.host, self.address().port()), format!("/api{path}"), body.to_string());
+        let (host, path, body) =
+            (format!("{}:{}", who.host, self.address().port()), format!("/api{path}"), body.to_string());
         let token = who.token.as_deref();
         let request = Request { method: "POST", path: &path, host: &host, token, headers: &[], body: Some(&body) };
         Connection::open(self.address())?.ask(&request)

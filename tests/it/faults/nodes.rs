@@ -141,9 +141,8 @@ fn a_node_that_is_killed_loses_nothing_and_the_others_serve_on() {
     let teams = cluster.teams();
     let killed = Instant::now() + Duration::from_millis(500);
     let answered = thread::scope(|scope| {
-        let client = scope.spawn(|| {
-            write_until(&cluster, &teams, &[0, 1], || Instant::now() > killed && cluster.serves(0, &teams))
-        });
+        let client = scope
+            .spawn(|| write_until(&cluster, &teams, &[0, 1], || Instant::now() > killed && cluster.serves(0, &teams)));
         eventually("some are there", || cluster.nodes[0].customers(&teams[0].inside).len() > 5);
         cluster.nodes[2].kill();
         client.join().unwrap()
@@ -163,10 +162,14 @@ fn a_node_that_was_paused_beyond_its_lease_answers_nothing_old() {
     let teams = cluster.teams();
     signal(cluster.nodes[2].process(), "STOP");
     eventually("all are served", || cluster.serves(0, &teams));
-    let answered: Vec<(usize, String)> = teams.iter().enumerate().map(|(number, team)| {
-        cluster.nodes[0].customer(&team.inside, "while it was paused");
-        (number, "while it was paused".to_owned())
-    }).collect();
+    let answered: Vec<(usize, String)> = teams
+        .iter()
+        .enumerate()
+        .map(|(number, team)| {
+            cluster.nodes[0].customer(&team.inside, "while it was paused");
+            (number, "while it was paused".to_owned())
+        })
+        .collect();
     signal(cluster.nodes[2].process(), "CONT");
     eventually("it takes part again", || cluster.serves(2, &teams));
     has_all(&cluster.nodes[2], &teams, &answered);
@@ -214,6 +217,6 @@ fn shards_move_while_clients_write_and_a_drained_node_can_be_stopped() {
 #[test]
 fn a_command_that_would_open_the_files_of_a_shared_instance_is_refused() {
     let cluster = Cluster::start("10");
-    let said = cluster.nodes[1].cli(&["user", "list"]).failed();
+    let said = cluster.nodes[1].cli(&["workspace", "list"]).failed();
     assert!(said.contains("several nodes serve this instance"), "{said}");
 }
