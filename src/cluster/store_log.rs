@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -59,6 +60,11 @@ const PRUNED_EVERY: i64 = 3600;
 
 /// Commits with more bytes are stored as a copy of the file.
 const LARGEST_SEGMENT: usize = 64 * 1024 * 1024;
+
+/// The next commit waits until no more jobs come for so long, and at most for this part of the time that the last one took.
+/// Clients whose jobs were answered send their next ones, which otherwise would come too late and wait twice as long.
+const GATHERS_FOR: Duration = Duration::from_millis(1);
+const GATHERS_AT_MOST: u32 = 8;
 
 /// The name of the central file in the store.
 pub const CENTRAL: &str = "central";
@@ -780,6 +786,7 @@ impl CommitLog for StoreLog {
 
 impl StoreLog {
     fn store_commit(&self, path: &Path, mut commit: PendingCommit) {
+        let begun = Instant::now();
         let file = name_of(path);
         let state = self.state(&file);
         let mut known = state.lock();
@@ -849,9 +856,26 @@ impl StoreLog {
             }
             self.tell_nodes();
         }
-        commit.answer();
+        let answered = commit.answer();
+        if answered + commit.next_jobs() > 1 {
+            self.gather(&commit, begun.elapsed() / GATHERS_AT_MOST);
+        }
         drop(commit);
         self.write_due_snapshot(&file, &state, due);
+    }
+
+    /// Waits for the jobs that share the next commit.
+    fn gather(&self, commit: &PendingCommit, limit: Duration) {
+        let began = Instant::now();
+        let mut known = commit.next_jobs();
+        while began.elapsed() < limit {
+            thread::sleep(GATHERS_FOR.min(limit));
+            let now = commit.next_jobs();
+            if now == known {
+                break;
+            }
+            known = now;
+        }
     }
 }
 

@@ -139,10 +139,18 @@ impl PendingCommit {
         Arc::downgrade(&self.waiting)
     }
 
-    /// Responds: the commit is stored, or does not need to be.
-    pub fn answer(&mut self) {
+    /// Responds: the commit is stored, or does not need to be. Returns the number of jobs that had waited.
+    pub fn answer(&mut self) -> usize {
         self.is_stored = true;
-        self.waiting.file.answer(self.waiting.take());
+        let jobs = self.waiting.take();
+        let count = jobs.len();
+        self.waiting.file.answer(jobs);
+        count
+    }
+
+    /// The number of jobs that wait for the turn.
+    pub fn next_jobs(&self) -> usize {
+        self.waiting.file.waiting().1
     }
 
     /// Does the work of the jobs again. The commit was undone, since another machine has written to the file before.
