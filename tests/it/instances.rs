@@ -22,7 +22,9 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("backup", ""),
     ("backups", ""),
     ("cluster check", ""),
+    ("cluster drain", "one"),
     ("cluster leave", ""),
+    ("cluster move", "00 one"),
     ("cluster restore", "--into restored"),
     ("cluster status", ""),
     ("completions", "bash"),
@@ -60,8 +62,18 @@ const ARGUMENTS: &[(&str, &str)] = &[
 const CREATING: [&str; 3] = ["account create", "demo", "serve"];
 
 /// These need no instance: they print parts of the program, or send a request to a server.
-const WITHOUT: [&str; 8] =
-    ["cluster check", "cluster restore", "cluster status", "completions", "health", "man", "openapi", "routes"];
+const WITHOUT: [&str; 10] = [
+    "cluster check",
+    "cluster drain",
+    "cluster move",
+    "cluster restore",
+    "cluster status",
+    "completions",
+    "health",
+    "man",
+    "openapi",
+    "routes",
+];
 
 /// Every command of the tree, from the output of `cx-engine help`.
 pub fn commands(folder: &Path, path: &[String]) -> Vec<String> {
