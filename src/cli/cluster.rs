@@ -95,7 +95,7 @@ struct StepLine {
     problem: Option<String>,
 }
 
-pub fn run(command: &ClusterCommand, config: &Config) -> anyhow::Result<ExitCode> {
+pub fn run(command: &ClusterCommand, config: &Config, now: Timestamp) -> anyhow::Result<ExitCode> {
     match command {
         ClusterCommand::Check { json } => check(config, *json),
         ClusterCommand::Status { json } => status(config, *json),
@@ -110,8 +110,8 @@ pub fn run(command: &ClusterCommand, config: &Config) -> anyhow::Result<ExitCode
             }
             Ok(ExitCode::SUCCESS)
         }
-        ClusterCommand::Move { shard, node } => move_shard(config, shard, node),
-        ClusterCommand::Drain { node } => drain(config, node.as_deref().unwrap_or(&config.node_name)),
+        ClusterCommand::Move { shard, node } => move_shard(config, shard, node, now),
+        ClusterCommand::Drain { node } => drain(config, node.as_deref().unwrap_or(&config.node_name), now),
         ClusterCommand::Leave => leave(config),
     }
 }
@@ -307,13 +307,13 @@ fn restore_workspace(store: &ObjectStore, into: &Path, id: Uuid, at: Option<Time
     Ok(())
 }
 
-fn move_shard(config: &Config, shard: &str, node: &str) -> anyhow::Result<ExitCode> {
+fn move_shard(config: &Config, shard: &str, node: &str, now: Timestamp) -> anyhow::Result<ExitCode> {
     let store = open(config)?;
     let number = parse_shard(shard).with_context(|| {
         format!("{shard} is no shard: it has two digits from 0 to f, such as 0c; or name a workspace's id")
     })?;
     cluster::change_placement(&store, |placement| placement.mark_for(number, node))?;
-    tell_nodes(config, &store)?;
+    tell_nodes(config, &store, now)?;
     wait_for(&store, |placement| placement.shard(number).owner == node)?;
     outln!("{node} serves the shard {number:02x}");
     Ok(ExitCode::SUCCESS)
@@ -326,21 +326,21 @@ fn parse_shard(text: &str) -> Option<u8> {
     }
 }
 
-fn drain(config: &Config, node: &str) -> anyhow::Result<ExitCode> {
+fn drain(config: &Config, node: &str, now: Timestamp) -> anyhow::Result<ExitCode> {
     let store = open(config)?;
     cluster::change_placement(&store, |placement| placement.start_draining(node))?;
-    tell_nodes(config, &store)?;
+    tell_nodes(config, &store, now)?;
     wait_for(&store, |placement| placement.owned_by(node).next().is_none() && placement.central != node)?;
     outln!("{node} serves no workspace any more; it can be stopped");
     Ok(ExitCode::SUCCESS)
 }
 
 /// Tells the nodes that the placement has changed. One that is not told finds out in its next round.
-fn tell_nodes(config: &Config, store: &ObjectStore) -> anyhow::Result<()> {
+fn tell_nodes(config: &Config, store: &ObjectStore, now: Timestamp) -> anyhow::Result<()> {
     let Some(settings) = &config.node else { return Ok(()) };
     let notifier = NodeNotifier::new(NodeKey::open(&settings.secret_file)?, config.node_name.clone());
     for (node, _) in cluster::read_nodes(store)?.into_values().filter(|(node, _)| !node.has_left) {
-        let _ = notifier.notify(&node.url, Timestamp::now());
+        let _ = notifier.notify(&node.url, now);
     }
     Ok(())
 }

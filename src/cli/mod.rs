@@ -241,7 +241,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor { fix, json } => {
             return beside_server(&instance()?, |instance| doctor::run(instance, *fix, *json, now));
         }
-        Command::Cluster(command) => return cluster::run(command, &cli.settings(&SettingArgs::default())?),
+        Command::Cluster(command) => return cluster::run(command, &cli.settings(&SettingArgs::default())?, now),
         Command::Health => health::run(&cli.settings(&SettingArgs::default())?)?,
         Command::Completions { shell } => out!("{}", manuals::completions(*shell)),
         Command::Man { folder } => manuals::write_pages(folder)?,

@@ -16,10 +16,10 @@
 mod command_log;
 mod key_copies;
 mod lease;
+mod node_directory;
 #[cfg(test)]
 mod node_tests;
 mod nodes;
-mod owner;
 mod placement;
 mod position;
 mod rebuild;
@@ -49,9 +49,9 @@ use crate::tenancy::InstanceRecord;
 use crate::values::Timestamp;
 pub use command_log::CommandLog;
 use lease::{Attempt, LeaseWaiter};
+pub use node_directory::{NodeDirectory, NodeNotifier};
 use nodes::{NodeOptions, NodeWaiter};
 pub use nodes::{NodeServer, Nodes, Owner, StoredNode, change_placement, read_nodes, read_placement};
-pub use owner::{NodeDirectory, NodeNotifier};
 pub use placement::{Placement, shard_of};
 pub use rebuild::FileLog;
 pub use restore_instance::{Restored, restore};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::service;
 use crate::cluster::{NodeNotifier, NodeServer, shard_of};
 use crate::instance::Instance;
-use crate::values::Timestamp;
 
 /// Running requests of workspaces that another node is to have may take so long to finish.
 const LONGEST_HAND_OVER: Duration = Duration::from_secs(1);
@@ -30,6 +30,6 @@ impl NodeServer for InstanceNode {
     }
 
     fn tell(&self, url: &str) -> anyhow::Result<()> {
-        self.notifier.notify(url, Timestamp::now())
+        self.notifier.notify(url, service::now())
     }
 }
