@@ -13,6 +13,7 @@ use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::stored_state::is_stored;
 use crate::values::normalize::normalize;
+use crate::values::phone;
 
 /// Read connections of one file. The pool opens them when reads overlap or are long, and closes them when idle.
 pub type Readers = r2d2::Pool<SqliteConnectionManager>;
@@ -190,5 +191,11 @@ fn set_up(db: &mut Connection, path: &Path) -> rusqlite::Result<()> {
          PRAGMA journal_size_limit = 67108864;",
     )?;
     let pure = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
-    db.create_scalar_function("fold", 1, pure, |arguments| Ok(arguments.get_raw(0).as_str_or_null()?.map(normalize)))
+    db.create_scalar_function("fold", 1, pure, |arguments| Ok(arguments.get_raw(0).as_str_or_null()?.map(normalize)))?;
+    // The key of the first number in a text, as bytes. The second argument is the setting of the default country.
+    db.create_scalar_function("phone_key", 2, pure, |arguments| {
+        let country = phone::default_country(arguments.get_raw(1).as_str_or_null()?);
+        let text = arguments.get_raw(0).as_str_or_null()?;
+        Ok(text.and_then(|text| phone::first_key(text, country)).map(String::into_bytes))
+    })
 }

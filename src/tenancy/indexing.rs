@@ -36,7 +36,8 @@ pub struct Step {
 
 #[derive(Debug)]
 pub enum Reindexing {
-    Numbers(&'static PhoneColumns),
+    /// Also runs repeatable statements like those below.
+    Numbers(&'static PhoneColumns, Vec<String>),
     /// Repeatable statements, for the ids above `?1` and up to `?2`.
     Statements(Vec<String>),
     Function(fn(&Connection, i64, i64) -> rusqlite::Result<()>),
@@ -168,14 +169,18 @@ impl IndexProgress {
 impl Step {
     fn run(&self, db: &Connection, after: i64, last: i64) -> rusqlite::Result<()> {
         match &self.work {
-            Reindexing::Numbers(numbered) => phones::reindex(db, numbered, after, last),
-            Reindexing::Statements(statements) => statements.iter().try_for_each(|sql| {
-                db.prepare_cached(sql)?.execute((after, last))?;
-                Ok(())
-            }),
+            Reindexing::Numbers(numbered, statements) => {
+                phones::reindex(db, numbered, after, last)?;
+                run_all(db, statements, after, last)
+            }
+            Reindexing::Statements(statements) => run_all(db, statements, after, last),
             Reindexing::Function(function) => function(db, after, last),
         }
     }
+}
+
+fn run_all(db: &Connection, statements: &[String], after: i64, last: i64) -> rusqlite::Result<()> {
+    statements.iter().try_for_each(|sql| db.prepare_cached(sql)?.execute((after, last)).map(|_| ()))
 }
 
 /// The id of the last of the next `many` rows of a table.

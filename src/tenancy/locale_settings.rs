@@ -18,8 +18,7 @@ pub fn setting(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> 
 
 /// The country whose numbers need no prefix. Defaults to France.
 pub fn default_country(db: &Connection) -> rusqlite::Result<Country> {
-    let code = setting(db, "default_country")?;
-    Ok(code.and_then(|code| phone::country(&code)).unwrap_or(Country::FR))
+    Ok(phone::default_country(setting(db, "default_country")?.as_deref()))
 }
 
 /// The language of the workspace, for visitors who ask for neither English nor French.
@@ -38,7 +37,7 @@ pub struct WorkspaceLocale {
 impl WorkspaceLocale {
     /// Reads both in one statement, because a look-up does this while a phone rings.
     pub fn of(db: &Connection) -> rusqlite::Result<Self> {
-        let (mut country, mut zone) = (Country::FR, None);
+        let (mut country, mut zone) = (phone::default_country(None), None);
         let mut statement =
             db.prepare_cached("SELECT name, value FROM settings WHERE name IN ('default_country', 'timezone')")?;
         let mut rows = statement.query([])?;
@@ -46,7 +45,7 @@ impl WorkspaceLocale {
             let value = row.get_ref(1)?.as_str()?;
             match row.get_ref(0)?.as_str()? {
                 "timezone" => zone = TimeZoneDatabase::bundled().get(value).ok(),
-                _ => country = phone::country(value).unwrap_or(country),
+                _ => country = phone::default_country(Some(value)),
             }
         }
         let zone = zone.or_else(|| TimeZoneDatabase::bundled().get(DEFAULT_ZONE).ok());

@@ -68,24 +68,14 @@ fn field_of(field: &str, place: usize) -> Cow<'_, str> {
     if place == 0 { field.into() } else { format!("{field}/{}", place + 1).into() }
 }
 
-/// Prefix of the digits of an impossible number. Such a text is found only by exactly the same digits, and never as the
-/// last digits of another number.
-const IMPOSSIBLE: char = '?';
-
-/// The index keys of the numbers in a text: the digits of the E.164 form or of the extension, reversed.
+/// The index keys of the numbers in a text.
 pub fn keys(text: &str, country: Id) -> Vec<String> {
-    phone::read(text, country).iter().map(key).collect()
-}
-
-/// The index key of a number.
-pub fn key(dialled: &Dialled) -> String {
-    let reversed = phone::reversed_digits(dialled.as_str());
-    if let Dialled::Impossible(_) = dialled { format!("{IMPOSSIBLE}{reversed}") } else { reversed }
+    phone::read(text, country).iter().map(Dialled::key).collect()
 }
 
 /// The index key of the first number in a text. Empty if there is none.
 pub fn reversed(text: &str, country: Id) -> String {
-    phone::read(text, country).first().map(key).unwrap_or_default()
+    phone::first_key(text, country).unwrap_or_default()
 }
 
 /// Minimum digits for a search by last digits.
@@ -111,7 +101,7 @@ impl NumberKeys {
             !matches!(dialled, Dialled::Impossible(_)) && !text.contains('+') && dialled.as_str().len() >= last.len();
         // Keys with this prefix sort before the prefix followed by `:`, the character after `9`.
         let ending = (is_last && last.len() >= FEWEST_LAST).then(|| (last.clone(), format!("{last}:")));
-        Some(Self { same: key(&dialled), ending })
+        Some(Self { same: dialled.key(), ending })
     }
 }
 

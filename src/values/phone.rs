@@ -36,11 +36,26 @@ impl Dialled {
             Self::Number(text) | Self::Short(text) | Self::Impossible(text) => text,
         }
     }
+
+    /// The key in the index of numbers: the digits of the E.164 form or of the extension, reversed.
+    pub fn key(&self) -> String {
+        let reversed = reversed_digits(self.as_str());
+        if let Self::Impossible(_) = self { format!("{IMPOSSIBLE}{reversed}") } else { reversed }
+    }
 }
+
+/// Prefix of the key of an impossible number. Such a text is found only by exactly the same digits, and never as the last
+/// digits of another number.
+const IMPOSSIBLE: char = '?';
 
 /// The country with this ISO 3166 code of two letters.
 pub fn country(code: &str) -> Option<Id> {
     code.to_ascii_uppercase().parse().ok()
+}
+
+/// The default country of a workspace with this setting. France without a setting.
+pub fn default_country(code: Option<&str>) -> Id {
+    code.and_then(country).unwrap_or(Id::FR)
 }
 
 /// Reads the numbers in a text as dialled in `country`. Returns nothing for texts such as `anonymous` and
@@ -98,6 +113,11 @@ fn number(run: &str, country: Id) -> Option<String> {
     };
     // `+4900000` begins with the national prefix twice. Read again, it would be another number.
     read.filter(|form| plans::international(&form[1..]).as_ref() == Some(form))
+}
+
+/// The key of the first number in a text. `None` if there is none.
+pub fn first_key(text: &str, country: Id) -> Option<String> {
+    read(text, country).first().map(Dialled::key)
 }
 
 /// The E.164 form (`+33142000000`) of a number dialled in `country`. `None` if it cannot be a number there: too short,

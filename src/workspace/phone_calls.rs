@@ -228,6 +228,10 @@ entity! {
         any_phone("phone", "phone_calls"),
         term("phone_calls_fts"),
     ];
+    computed: party = "phone_key(
+        iif(:direction = 'inbound', :number_from, :number_to),
+        (SELECT value FROM settings WHERE name = 'default_country')
+    )";
 }
 
 /// The customer of a contact. A caller bound to a customer must be able to see the contact.

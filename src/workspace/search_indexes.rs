@@ -18,7 +18,11 @@ use crate::tenancy::text_indexes::{self, Missing};
 
 /// The normalized phone numbers. They also depend on the default country.
 pub static NUMBERS: Index = Index::of_numbers(|| {
-    numbered().map(|columns| Step { table: columns.table, work: Reindexing::Numbers(columns) }).collect()
+    let step = |table: &'static EntityTable| Step {
+        table: table.name,
+        work: Reindexing::Numbers(&table.numbers, computing(table, is_number).collect()),
+    };
+    tables().filter(|table| has_numbers(&table.numbers)).map(step).collect()
 });
 
 /// The folded texts for search and sort.
@@ -42,19 +46,31 @@ fn tables() -> impl Iterator<Item = &'static EntityTable> {
 
 /// The columns with phone numbers, of each table that has any.
 fn numbered() -> impl Iterator<Item = &'static PhoneColumns> {
-    let columns = tables().map(|table| &table.numbers);
-    columns.filter(|columns| !columns.columns.is_empty() || !columns.lists.is_empty())
+    tables().map(|table| &table.numbers).filter(|numbers| has_numbers(numbers))
+}
+
+fn has_numbers(numbers: &PhoneColumns) -> bool {
+    !numbers.columns.is_empty() || !numbers.lists.is_empty()
+}
+
+/// Whether the expression of a computed column reads a phone number, and not a text.
+fn is_number(expression: &str) -> bool {
+    expression.contains("phone_key(")
 }
 
 /// The statements that fold the texts of the rows with ids above `?1` and up to `?2`: the computed columns, and the full-text
 /// index.
 fn folding(table: &EntityTable) -> Vec<String> {
-    let name = table.name;
-    let computed = table.computed.iter().map(|(column, parameters)| {
-        let expression = parameters.replace(':', "");
+    computing(table, |expression| !is_number(expression)).chain(text_index(table)).collect()
+}
+
+/// The statements that compute some columns of these rows again.
+fn computing(table: &EntityTable, is_chosen: fn(&str) -> bool) -> impl Iterator<Item = String> {
+    let chosen = table.computed.iter().filter(move |(_, expression)| is_chosen(expression));
+    chosen.map(|(column, parameters)| {
+        let (name, expression) = (table.name, parameters.replace(':', ""));
         format!("UPDATE {name} SET {column} = {expression} WHERE id > ?1 AND id <= ?2 AND {column} IS NOT {expression}")
-    });
-    computed.chain(text_index(table)).collect()
+    })
 }
 
 /// The statement that writes the full-text index of these rows.

@@ -305,7 +305,7 @@ impl NumberRange {
     fn of(phone: &str, country: Id) -> Option<Self> {
         let number = phone::read(phone, country).into_iter().next()?;
         let is_number = matches!(number, Dialled::Number(_));
-        let digits = phones::key(&number);
+        let digits = number.key();
         let from = digits.get(..TELLING_DIGITS).filter(|_| is_number).unwrap_or(&digits).to_owned();
         // `:` is the character after `9`. For an exact match the range ends at the text followed by the smallest
         // character.

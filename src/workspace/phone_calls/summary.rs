@@ -1,11 +1,13 @@
 //! Summaries of calls: counts of a period, in total and by hour, day, agent or queue.
 //!
-//! One pass over the calls of the period counts everything but the callers who were not called back. It reads an index
-//! that has all columns, so its cost follows from the number of calls in the period.
+//! One pass over the calls of the period counts everything. It reads an index that has all columns, so its cost follows from
+//! the number of calls in the period. The callers who were not called back also need the calls after the period, and those
+//! that a filter leaves out: a second pass reads these.
 
 mod called_back;
 
 use std::collections::{BTreeMap, HashMap};
+use std::mem;
 
 use jiff::tz::TimeZone;
 use rusqlite::types::Value as Sql;
@@ -14,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::called_back::CALLED_BACK;
+use self::called_back::{CALL, WaitingCallers};
 use super::{Direction, PhoneCall, Status};
 use crate::api::{Ctx, Error, Filters, Ok200, Query, Result, period_bound};
 use crate::tenancy::locale_settings::WorkspaceLocale;
@@ -112,6 +115,7 @@ pub fn show(
     let (from, to) = query.period(ctx.now, &zone)?;
     let (mut conditions, mut bound) = (vec!["started_at BETWEEN ? AND ?".to_owned()], vec![from.into(), to.into()]);
     let (filtered, values) = filters.conditions(ctx)?;
+    let is_filtered = !filtered.is_empty();
     conditions.extend(filtered);
     bound.extend(values);
     let condition = conditions.join(" AND ");
@@ -120,13 +124,13 @@ pub fn show(
         Some(Grouping::DAY) => slices(from, to, |second| day(&zone, second))?,
         _ => Vec::new(),
     };
-    let mut pass = Pass::new(slices);
+    let mut pass = Pass::new(slices, is_filtered);
     pass.run(ctx.db, query.by, &condition, &bound)?;
-    // A chart has no room for it, and it takes longer than all else.
-    let not_called_back = match (query.by, pass.sum.missed) {
-        (Some(_), _) => None,
-        (None, 0) => Some(0),
-        (None, _) => Some(called_back::count_waiting(ctx.db, &condition, &bound)?),
+    // A chart has no room for it.
+    let not_called_back = match query.by {
+        Some(_) => None,
+        // Calls that the filter leaves out also answer.
+        None => Some(mem::take(&mut pass.waiting).count_after(if is_filtered { from - 1 } else { to }, ctx.db)?),
     };
     Ok(Ok200(CallSummary {
         from: Timestamp::from_seconds(from),
@@ -211,10 +215,13 @@ struct Pass {
     /// The answered calls that have a duration, and the sum of their durations.
     measured: u64,
     seconds: u64,
+    /// The callers of missed calls, for a summary without groups.
+    waiting: WaitingCallers,
+    is_filtered: bool,
 }
 
 impl Pass {
-    fn new(slices: Vec<Slice>) -> Self {
+    fn new(slices: Vec<Slice>, is_filtered: bool) -> Self {
         Self {
             of_slices: vec![CallCounts::default(); slices.len()],
             slices,
@@ -225,18 +232,22 @@ impl Pass {
             statuses: Default::default(),
             measured: 0,
             seconds: 0,
+            waiting: WaitingCallers::default(),
+            is_filtered,
         }
     }
 
     /// Texts are read as bytes: SQLite copies a text for each read, because its callers expect a NUL behind it.
     fn run(&mut self, db: &Connection, by: Option<Grouping>, condition: &str, bound: &[Sql]) -> Result<()> {
-        let group = match by {
-            None => "",
-            Some(Grouping::AGENT) => ", CAST(agent_name AS BLOB)",
-            Some(Grouping::QUEUE) => ", CAST(queue AS BLOB)",
-            Some(_) => ", started_at",
+        let columns = match by {
+            None => CALL,
+            Some(Grouping::AGENT) => "counted, CAST(agent_name AS BLOB)",
+            Some(Grouping::QUEUE) => "counted, CAST(queue AS BLOB)",
+            Some(_) => "counted, started_at",
         };
-        let sql = format!("SELECT counted {group} FROM phone_calls INDEXED BY phone_calls_period WHERE {condition}");
+        let sql = format!(
+            "SELECT {columns} FROM phone_calls INDEXED BY phone_calls_period WHERE {condition} ORDER BY started_at"
+        );
         let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(bound))?;
         let mut slice = 0;
@@ -267,6 +278,13 @@ impl Pass {
                 match self.of_names.get_mut(name) {
                     Some(counts) => counts.count(&call),
                     None => self.of_names.entry(name.to_owned()).or_default().count(&call),
+                }
+            } else {
+                if call.answered && !self.is_filtered {
+                    self.waiting.remove_caller(row)?;
+                }
+                if call.is_missed() {
+                    self.waiting.add_caller(row)?;
                 }
             }
         }

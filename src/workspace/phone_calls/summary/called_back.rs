@@ -1,16 +1,10 @@
 //! Whether the caller of a missed call was called back: as a filter of the list, and as a count of a period.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use rusqlite::types::Value as Sql;
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params_from_iter};
+use rusqlite::{Connection, Row};
 
 use crate::api::Result;
-
-/// Answered calls that a count reads into memory: so many for each missed call, at least and at most. A call takes about 50 bytes.
-const READ_AHEAD: usize = 64;
-const LEAST_READ: usize = 20_000;
-const MOST_READ: usize = 200_000;
 
 /// SQL for the index field of the other party's number: of the caller, or of the number that was called.
 macro_rules! party {
@@ -36,138 +30,102 @@ pub const CALLED_BACK: &str = concat!(
     ")"
 );
 
-/// An answered call. Its number is that of the other party in one of two fields.
-struct AnsweredCall {
-    started_at: i64,
-    is_inbound: bool,
+/// The callers of missed calls, until a later call with them is answered.
+#[derive(Default)]
+pub struct WaitingCallers {
+    by_party: HashMap<Box<[u8]>, Vec<NewestMissed>>,
+}
+
+/// The columns of a call that these callers are found by.
+pub const CALL: &str = "counted, party, customer_id, started_at";
+
+/// The newest missed call of a caller and a customer.
+struct NewestMissed {
     customer_id: Option<i64>,
+    started_at: i64,
 }
 
-/// Finds answered calls by id. Most calls of a period have few calls after them: they are read at once, in the order of an
-/// index, because each look-up in the table costs a page.
-enum AnsweredCalls<'c> {
-    Read(HashMap<i64, AnsweredCall>),
-    InTable(CachedStatement<'c>),
-}
+impl WaitingCallers {
+    /// Adds the caller of a missed call, which is a row of `CALL`.
+    pub fn add_caller(&mut self, row: &Row<'_>) -> Result<()> {
+        let Some(party) = party(row)? else { return Ok(()) };
+        let (customer_id, started_at): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
+        let missed = self.by_party.entry(party.into()).or_default();
+        match missed.iter_mut().find(|newest| newest.customer_id == customer_id) {
+            Some(newest) => newest.started_at = started_at.max(newest.started_at),
+            None => missed.push(NewestMissed { customer_id, started_at }),
+        }
+        Ok(())
+    }
 
-impl<'c> AnsweredCalls<'c> {
-    /// The answered calls after a time. `most` are read.
-    fn after(db: &'c Connection, time: i64, most: usize) -> Result<Self> {
-        let sql =
-            "SELECT started_at, direction = 'inbound', customer_id, id FROM phone_calls INDEXED BY phone_calls_period
-                   WHERE started_at > ?1 AND answered";
-        let mut statement = db.prepare_cached(sql)?;
+    /// Removes the caller of an answered call, which is a row of `CALL`, if the call is later than the missed ones. For a missed
+    /// call of a customer, only a call of that customer counts.
+    pub fn remove_caller(&mut self, row: &Row<'_>) -> Result<()> {
+        let Some(party) = party(row)? else { return Ok(()) };
+        let Some(missed) = self.by_party.get_mut(party) else { return Ok(()) };
+        let (customer_id, started_at): (Option<i64>, i64) = (row.get(2)?, row.get(3)?);
+        missed.retain(|newest| {
+            newest.started_at >= started_at || newest.customer_id.is_some() && newest.customer_id != customer_id
+        });
+        if missed.is_empty() {
+            self.by_party.remove(party);
+        }
+        Ok(())
+    }
+
+    /// Counts the callers who wait after all calls that are later than a time.
+    pub fn count_after(mut self, time: i64, db: &Connection) -> Result<usize> {
+        if self.by_party.is_empty() {
+            return Ok(0);
+        }
+        let sql = format!(
+            "SELECT {CALL} FROM phone_calls INDEXED BY phone_calls_period WHERE started_at > ?1 AND counted & 16"
+        );
+        let mut statement = db.prepare_cached(&sql)?;
         let mut rows = statement.query([time])?;
-        let mut calls = HashMap::new();
         while let Some(row) = rows.next()? {
-            if calls.len() == most {
-                let sql =
-                    "SELECT started_at, direction = 'inbound', customer_id FROM phone_calls WHERE id = ?1 AND answered";
-                return Ok(Self::InTable(db.prepare_cached(sql)?));
-            }
-            calls.insert(row.get(3)?, AnsweredCall::from_row(row)?);
+            self.remove_caller(row)?;
         }
-        Ok(Self::Read(calls))
-    }
-
-    /// Whether the call with an id answers a missed call: it is later, with its number, and of its customer if it has one.
-    fn answers(&mut self, id: i64, field: &[u8], missed_at: i64, customer_id: Option<i64>) -> Result<bool> {
-        let fits = |call: &AnsweredCall| {
-            let party: &[u8] = if call.is_inbound { b"number_from" } else { b"number_to" };
-            call.started_at > missed_at && field == party && (customer_id.is_none() || call.customer_id == customer_id)
-        };
-        Ok(match self {
-            Self::Read(calls) => calls.get(&id).is_some_and(fits),
-            Self::InTable(statement) => {
-                statement.query_row([id], AnsweredCall::from_row).optional()?.as_ref().is_some_and(fits)
-            }
-        })
+        Ok(self.by_party.len())
     }
 }
 
-impl AnsweredCall {
-    fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { started_at: row.get(0)?, is_inbound: row.get(1)?, customer_id: row.get(2)? })
-    }
-}
-
-/// A missed call: its id, its start and its customer.
-type MissedCall = (i64, i64, Option<i64>);
-
-/// Counts the numbers with a missed call that no later call answers. `condition` selects the calls.
-pub fn count_waiting(db: &Connection, condition: &str, bound: &[Sql]) -> Result<usize> {
-    let missed = missed_calls(db, condition, bound)?;
-    let most = (missed.len() * READ_AHEAD).clamp(LEAST_READ, MOST_READ);
-    count(db, missed, most)
-}
-
-fn missed_calls(db: &Connection, condition: &str, bound: &[Sql]) -> Result<Vec<MissedCall>> {
-    let sql = format!(
-        "SELECT id, started_at, customer_id FROM phone_calls INDEXED BY phone_calls_period
-         WHERE {condition} AND direction = 'inbound' AND status = 'missed'"
-    );
-    let mut statement = db.prepare_cached(&sql)?;
-    let missed = statement.query_map(params_from_iter(bound), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    Ok(missed.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Reads at most `most` answered calls into memory.
-fn count(db: &Connection, missed: Vec<MissedCall>, most: usize) -> Result<usize> {
-    let first = missed.iter().map(|(_, started_at, _)| *started_at).min().unwrap_or(i64::MAX);
-    let mut answered = AnsweredCalls::after(db, first, most)?;
-    // The newest calls with a number are the first that can answer.
-    let sql = "SELECT resource_id, field FROM phone_numbers WHERE resource = 'phone_calls' AND reversed = ?1
-               ORDER BY resource_id DESC";
-    let mut with_number = db.prepare_cached(sql)?;
-    let (mut waiting, mut last_waiting) = (0, None);
-    for ((number, customer_id), missed_at) in &newest_of_numbers(db, missed)? {
-        if last_waiting == Some(number) {
-            continue;
-        }
-        let mut rows = with_number.query([number])?;
-        let mut is_answered = false;
-        while let (false, Some(row)) = (is_answered, rows.next()?) {
-            let field = row.get_ref(1)?.as_bytes().map_err(rusqlite::Error::from)?;
-            is_answered = answered.answers(row.get(0)?, field, *missed_at, *customer_id)?;
-        }
-        if !is_answered {
-            waiting += 1;
-            last_waiting = Some(number);
-        }
-    }
-    Ok(waiting)
-}
-
-/// The start of the newest missed call by number and customer. Calls are looked up in the order of ids, and later numbers in
-/// the order of their index: then the pages of one look-up serve the next.
-fn newest_of_numbers(db: &Connection, mut missed: Vec<MissedCall>) -> Result<BTreeMap<(String, Option<i64>), i64>> {
-    missed.sort_unstable();
-    let sql = "SELECT reversed FROM phone_numbers
-               WHERE resource = 'phone_calls' AND resource_id = ?1 AND field = 'number_from'";
-    let mut number_of = db.prepare_cached(sql)?;
-    let mut newest = BTreeMap::new();
-    for (id, started_at, customer_id) in missed {
-        let Some(number) = number_of.query_row([id], |row| row.get(0)).optional()? else { continue };
-        let known = newest.entry((number, customer_id)).or_insert(started_at);
-        *known = started_at.max(*known);
-    }
-    Ok(newest)
+/// The number of the other party in a row of `CALL`.
+fn party<'r>(row: &'r Row<'_>) -> Result<Option<&'r [u8]>> {
+    Ok(row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?)
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
-    use crate::tests::TestServer;
+    use crate::tests::{TestClient, TestServer};
     use crate::values::Timestamp;
+
+    /// A number of a call, from a few: the same one in several formats, another one, an extension, two in one text, and none.
+    fn number(which: usize) -> Value {
+        let numbers = [json!("0612345670"), json!("+33612345670"), json!("0612345671"), json!("204")];
+        let more = [json!("0612345671 / 0612345670"), json!("49000000000000"), json!("anonymous"), Value::Null];
+        numbers[..].iter().chain(&more).nth(which).cloned().unwrap_or_default()
+    }
+
+    /// Calls whose party is not the indexed number of the other party.
+    const DIFFERING: &str = "SELECT count(*) FROM phone_calls WHERE party IS NOT (
+        SELECT CAST(reversed AS BLOB) FROM phone_numbers WHERE resource = 'phone_calls' AND resource_id = phone_calls.id
+            AND field = iif(phone_calls.direction = 'inbound', 'number_from', 'number_to'))";
+
+    fn count(server: &TestServer, sql: &str) -> i64 {
+        let sql = sql.to_owned();
+        server.in_file(move |db| Ok(db.query_row(&sql, [], |row| row.get(0))?))
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
 
-        /// The count equals that of the filter `called_back`, whatever is read into memory. Calls have customers, numbers,
-        /// directions, outcomes and times from a few, so that most have others with the same.
+        /// The count equals that of the filter `called_back`. Calls have customers, numbers, directions, outcomes and times
+        /// from a few, so that most have others with the same.
         #[test]
         fn the_count_equals_that_of_the_filter(
             calls in prop::collection::vec((0..3_usize, 0..4_usize, any::<bool>(), 0..3_usize, 0..12_i64), 1..60),
@@ -186,18 +144,81 @@ mod tests {
                 })
             });
             admin.post("/phone-calls/import", rows.collect()).created();
-            let counts = server.in_file(|db| {
-                let period = "started_at BETWEEN 1806015601 AND 1806015608";
-                let sql = format!(
+            let waiting = |first: i64, filter: &str| {
+                let [from, to] = [first, 1_806_015_608].map(Timestamp::from_seconds);
+                admin.get(&format!("/phone-calls/summary?from={from}&to={to}{filter}")).ok()["not_called_back"].clone()
+            };
+            for first in [1_806_015_601, 1_806_015_607] {
+                let expected = |more: &str| count(&server, &format!(
                     "SELECT count(DISTINCT (SELECT reversed FROM phone_numbers AS n WHERE n.resource = 'phone_calls'
                                             AND n.resource_id = phone_calls.id AND n.field = 'number_from'))
-                     FROM phone_calls WHERE {period} AND direction = 'inbound' AND status = 'missed' AND {CALLED_BACK} = 0"
-                );
-                let expected: i64 = db.query_row(&sql, [], |row| row.get(0))?;
-                let counted = [0, 2, 1000].map(|most| count(db, missed_calls(db, period, &[])?, most));
-                Ok((expected, counted.into_iter().collect::<Result<Vec<_>>>()?))
-            });
-            prop_assert_eq!(counts.1, [counts.0 as usize; 3]);
+                     FROM phone_calls WHERE started_at BETWEEN {first} AND 1806015608
+                         AND direction = 'inbound' AND status = 'missed' AND {CALLED_BACK} = 0 {more}"
+                ));
+                prop_assert_eq!(waiting(first, ""), expected(""));
+                // A filter chooses the missed calls, and not those that answer them.
+                let (filter, condition) = (format!("&filter[customer_id]={}", ids[0]), format!("AND customer_id = {}", ids[0]));
+                prop_assert_eq!(waiting(first, &filter), expected(&condition));
+                prop_assert_eq!(waiting(first, "&filter[called_back]=1"), 0);
+            }
         }
+
+        /// The column `party` follows all that changes a number or its meaning.
+        #[test]
+        fn the_party_is_the_indexed_number_of_the_other_party(
+            calls in prop::collection::vec((any::<bool>(), 0..8_usize, 0..8_usize), 1..12),
+            changes in prop::collection::vec((0..6_usize, 0..12_usize, 0..8_usize, any::<bool>()), 1..12),
+        ) {
+            let server = TestServer::new();
+            let admin = server.admin();
+            let direction = |is_inbound: bool| if is_inbound { "inbound" } else { "outbound" };
+            let rows = calls.iter().map(|(is_inbound, from, to)| {
+                json!({"direction": direction(*is_inbound), "number_from": number(*from), "number_to": number(*to)})
+            });
+            admin.post("/phone-calls/import", rows.collect()).created();
+            prop_assert_eq!(count(&server, DIFFERING), 0);
+            for (change, which, other, is_inbound) in changes {
+                let id = which % calls.len() + 1;
+                let put = |client: &TestClient<'_>, body: Value| { client.put(&format!("/phone-calls/{id}"), body); };
+                match change {
+                    0 => put(&admin, json!({"direction": direction(is_inbound)})),
+                    1 => put(&admin, json!({"number_from": number(other)})),
+                    2 => put(&admin, json!({"direction": direction(is_inbound), "number_to": number(other)})),
+                    3 => {
+                        let row = json!([{"id": id, "direction": direction(is_inbound), "number_from": number(other)}]);
+                        admin.post("/phone-calls/import?mode=upsert", row);
+                    }
+                    4 => {
+                        let country = ["FR", "DE", "US"][other % 3];
+                        admin.put("/settings", json!({"default_country": country})).created();
+                    }
+                    _ => {
+                        let call = json!({"call_type": "Inbound", "number": number(other), "did": number(which % 8), "external_id": "1"});
+                        server.key(&["crm.lookup"], None).post("/crm/lookup/phone-calls", call);
+                    }
+                }
+                prop_assert_eq!(count(&server, DIFFERING), 0, "{} {}", change, id);
+            }
+        }
+    }
+
+    /// The numbers of a call are national ones, so that the country decides what they mean.
+    #[test]
+    fn a_new_default_country_and_a_change_of_direction_give_a_call_another_party() {
+        let server = TestServer::new();
+        let admin = server.admin();
+        let call = json!({"direction": "inbound", "number_from": "0612345670", "number_to": "0142000000"});
+        admin.post("/phone-calls", call).created();
+        let party = || {
+            let sql = "SELECT CAST(party AS TEXT) FROM phone_calls";
+            server.in_file(|db| Ok(db.query_row(sql, [], |row| row.get::<_, Option<String>>(0))?))
+        };
+        assert_eq!(party().as_deref(), Some("07654321633"));
+        admin.put("/phone-calls/1", json!({"direction": "outbound"})).created();
+        assert_eq!(party().as_deref(), Some("00000024133"));
+        admin.put("/settings", json!({"default_country": "BE"})).created();
+        assert_eq!(party().as_deref(), Some("00000024123"));
+        admin.put("/phone-calls/1", json!({"number_to": null})).created();
+        assert_eq!(party(), None);
     }
 }
