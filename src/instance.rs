@@ -74,6 +74,12 @@ impl Instance {
         Self::open_with(config, false, None, now)
     }
 
+    /// Opens the instance in a data directory, for a command that only reads. Several nodes may serve it.
+    pub fn open_to_read(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
+        require_instance(&config.data_dir)?;
+        Self::open_with(config, false, None, now)
+    }
+
     /// Opens or creates a demo. Rejects any other instance, because a demo's account has a published password.
     pub fn open_or_create_demo(config: Config, now: Timestamp) -> anyhow::Result<Arc<Self>> {
         let data = &config.data_dir;

@@ -98,7 +98,7 @@ pub enum Error {
     NodeUnreachable,
     /// The request claims to come from another node, and its signature is not valid.
     UnknownNode,
-    /// These threads of the server have ended.
+    /// The server is not ready, for these reasons: sentences.
     NotReady(Vec<String>),
     /// Not the client's fault. The text goes only to the log.
     Internal(String),
@@ -300,7 +300,7 @@ impl Error {
                     .into()
             }
             Self::ShuttingDown => "The server is shutting down. Nothing was changed. Try again shortly.".into(),
-            Self::NotReady(threads) => format!("Threads of this server have ended: {}.", threads.join(", ")).into(),
+            Self::NotReady(reasons) => reasons.join(" ").into(),
             Self::Internal(_) => "Internal error. The server's log has the details under this request's id.".into(),
         }
     }

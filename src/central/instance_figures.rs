@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::server_status::HourFigures;
 use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::{BlockingCtx, Needs, Ok200, Result, Route, blocking, get};
@@ -85,6 +86,21 @@ pub fn read(instance: &Instance, now: Timestamp) {
     if readings.len() > MINUTES + 1 {
         readings.pop_front();
     }
+}
+
+/// The figures of the last hour together. `None` in the first minute.
+pub fn last_hour(instance: &Instance) -> Option<HourFigures> {
+    let readings = instance.node.figures.lock();
+    let whole = MinuteFigures::between(readings.front()?, readings.back().filter(|_| readings.len() > 1)?);
+    let minutes = readings.iter().zip(readings.iter().skip(1));
+    let waits = minutes.filter_map(|(before, after)| MinuteFigures::between(before, after).mean_wait_ms);
+    Some(HourFigures {
+        minutes: readings.len() - 1,
+        requests: whole.requests,
+        server_errors: whole.server_errors,
+        mean_wait_ms: whole.mean_wait_ms,
+        longest_mean_wait_ms: waits.max_by(f64::total_cmp),
+    })
 }
 
 impl MinuteFigures {

@@ -22,6 +22,7 @@ pub mod password_recovery;
 pub mod quotas;
 pub mod registration;
 pub mod second_factor;
+pub mod server_status;
 pub mod tokens;
 pub mod webhook_workspaces;
 pub mod workspace_entry;

@@ -171,7 +171,7 @@ pub fn list(command: &ListArgs, config: &Config, now: Timestamp) -> anyhow::Resu
 }
 
 /// The backup folder, seen from the instance in the data directory.
-fn own_repository(config: &Config) -> anyhow::Result<Repository> {
+pub fn own_repository(config: &Config) -> anyhow::Result<Repository> {
     instance::require_instance(&config.data_dir)?;
     Ok(Repository::new(config, Ownership::of_data_dir(&config.data_dir)?))
 }

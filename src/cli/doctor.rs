@@ -13,7 +13,7 @@ use crate::instance::Instance;
 use crate::values::Timestamp;
 
 /// The exit code if problems were found.
-const FOUND: u8 = 3;
+pub const FOUND: u8 = 3;
 
 /// A finding, as `--json` prints it.
 #[derive(Serialize)]

@@ -35,6 +35,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("restore", "cx-engine restore acme --at 2027-03-28 --backup-dir /mnt/backups"),
     ("routes", "cx-engine routes --json"),
     ("serve", "cx-engine serve --central-domain cx.example.com --trusted-proxies 127.0.0.1"),
+    ("status", "cx-engine status"),
     ("token", "cx-engine token list ada@example.com"),
     ("token list", "cx-engine token list ada@example.com --json"),
     ("token revoke", "cx-engine token revoke --account ada@example.com"),

@@ -17,6 +17,7 @@ mod owner;
 mod routes;
 mod serve;
 mod setting_flags;
+mod status;
 mod table;
 mod token;
 mod user;
@@ -59,8 +60,7 @@ const GLOBAL: &str = "Global options";
 /// The default settings files: the first that exists is read.
 const SETTINGS_FILES: [&str; 2] = ["cx-engine.toml", "/etc/cx-engine/cx-engine.toml"];
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage or settings, 3 doctor found problems.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage or settings, 3 doctor or status found problems.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -123,6 +123,12 @@ enum Command {
         /// Complete interrupted operations and retry failed mail; damage is only reported
         #[arg(long)]
         fix: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show how the instance and its server are: version, requests, backup, certificate, mail, findings, object store
+    Status {
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -191,6 +197,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Instance::open(config.clone(), now)
             .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
     };
+    let to_read = || -> anyhow::Result<Arc<Instance>> {
+        let config = cli.config(&SettingArgs::default())?;
+        let data = config.data_dir.clone();
+        Instance::open_to_read(config, now).with_context(|| format!("cannot use the data directory {}", data.display()))
+    };
     let create = |config: Config| -> anyhow::Result<Arc<Instance>> {
         Instance::open_or_create(config.clone(), now)
             .with_context(|| format!("cannot use the data directory {}", config.data_dir.display()))
@@ -241,6 +252,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Doctor { fix, json } => {
             return beside_server(&instance()?, |instance| doctor::run(instance, *fix, *json, now));
         }
+        Command::Status { json } => return status::run(&to_read()?, *json, now),
         Command::Cluster(command) => return cluster::run(command, &cli.settings(&SettingArgs::default())?, now),
         Command::Health => health::run(&cli.settings(&SettingArgs::default())?)?,
         Command::Completions { shell } => out!("{}", manuals::completions(*shell)),

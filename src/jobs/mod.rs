@@ -17,7 +17,7 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::api::{Error, Result};
-use crate::central::{account_admin, instance_figures, password_recovery, workspace_lifecycle};
+use crate::central::{account_admin, instance_figures, password_recovery, server_status, workspace_lifecycle};
 use crate::cluster::{self, StoreLog};
 use crate::instance::Instance;
 use crate::storage::{self, File, Supervisor};
@@ -75,6 +75,10 @@ impl Jobs {
                     tidy_store(&instance);
                 }
                 round(&instance, now, n % ROUNDS_PER_MINUTE == 0)?;
+                // After the figures of the minute. By the second round the server listens.
+                if n % ROUNDS_PER_MINUTE == 1 {
+                    server_status::report(&instance, now);
+                }
                 if n % ROUNDS_PER_MINUTE == ROUNDS_PER_MINUTE / 2 { maintain_idle(&instance, now) } else { Ok(()) }
             })?,
             mail: JobThread::start("mail", EVERY, supervisor(), move |_| {

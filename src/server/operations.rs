@@ -109,14 +109,30 @@ fn live(_: &BlockingCtx<'_>) -> Result<Plain> {
     Ok(OK)
 }
 
-/// Ready if the central file can be read and no thread is missing.
+/// Ready if the central file can be read and no thread is missing. A caller on this machine learns everything that is not
+/// ready; to others an error of the central file is an error like any.
 fn ready(ctx: &BlockingCtx<'_>) -> Result<Plain> {
     if !ctx.instance.may_serve() {
         return Err(Error::Standby);
     }
-    ctx.instance.directory.check()?;
+    let mut problems = Vec::new();
+    match ctx.instance.directory.check() {
+        Err(error) if is_on_this_machine(ctx.request) => {
+            problems.push(format!("The central file cannot be read: {error}."));
+        }
+        read => read?,
+    }
     let missing = ctx.instance.supervisor.missing_threads();
-    if missing.is_empty() { Ok(OK) } else { Err(Error::NotReady(missing)) }
+    if !missing.is_empty() {
+        problems.push(format!("Threads of this server have ended: {}.", missing.join(", ")));
+    }
+    if problems.is_empty() { Ok(OK) } else { Err(Error::NotReady(problems)) }
+}
+
+/// Whether the caller is a program on this machine, and not a proxy that the settings do not name.
+fn is_on_this_machine(request: &Request) -> bool {
+    let forwarded = ["x-forwarded-for", "forwarded", "via"];
+    request.client.to_canonical().is_loopback() && !forwarded.iter().any(|name| request.headers.contains_key(*name))
 }
 
 /// Tells a proxy whether it may get a certificate for a domain (Caddy's on-demand TLS, `ask`): only for hosts that are
@@ -176,5 +192,24 @@ mod tests {
         let said = ready();
         said.rejected(503, "not_ready");
         assert!(said.text.contains("mail"), "{}", said.text);
+    }
+
+    #[test]
+    fn a_caller_on_this_machine_learns_why_the_central_file_cannot_be_read() {
+        let server = TestServer::new();
+        server.instance.central.write(|db| Ok::<_, Error>(db.execute_batch("DROP TABLE revisions")?)).unwrap();
+        let ready = |forwarded: Option<&str>| {
+            let mut request = http::Request::builder().uri("/readyz").header(header::HOST, "localhost");
+            if let Some(client) = forwarded {
+                request = request.header("x-forwarded-for", client);
+            }
+            server.send(request.body(Full::default()).unwrap())
+        };
+        let said = ready(None);
+        said.rejected(503, "not_ready");
+        assert!(said.text.contains("The central file cannot be read: no such table: revisions"), "{}", said.text);
+        // A proxy that the settings do not name passes on anybody's request.
+        let said = ready(Some("203.0.113.7"));
+        assert!(said.status.is_server_error() && !said.text.contains("revisions"), "{}", said.text);
     }
 }

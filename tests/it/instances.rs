@@ -37,6 +37,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("restore", "acme"),
     ("routes", ""),
     ("serve", ""),
+    ("status", ""),
     ("token list", "ada@example.com"),
     ("token revoke", "1"),
     ("token rotate-keys", "--lost"),

@@ -19,6 +19,7 @@ mod carrying;
 mod cli_accounts;
 mod cli_cluster;
 mod cli_settings;
+mod cli_status;
 mod cli_users;
 mod cli_workspaces;
 mod completions;
