@@ -26,9 +26,6 @@ use crate::values::{Password, PublicUrl, Timestamp};
 /// Threads for work on two files. Such work waits for turns in both files, so it must not run on the database threads.
 const STEP_THREADS: usize = 4;
 
-/// Ids of new workspaces to try. A node with one of 256 shards misses it this often only by chance of 1 in 9 millions.
-const MOST_IDS: usize = 4096;
-
 pub struct Instance {
     pub config: LiveConfig,
     /// The id, and whether the instance is a demo.
@@ -232,19 +229,6 @@ impl Instance {
     /// Whether this server does the work that only one node should do.
     pub fn is_central_node(&self) -> bool {
         self.placement().is_none_or(|nodes| nodes.central_node() == cluster::Owner::ThisNode)
-    }
-
-    /// An id for a new workspace that this server will serve. If it is to serve none, another node has to make the
-    /// workspace.
-    pub fn new_workspace_id(&self) -> Result<Uuid, Error> {
-        let mut id = Uuid::now_v7();
-        for _ in 0..MOST_IDS {
-            if self.serves(id) {
-                return Ok(id);
-            }
-            id = Uuid::now_v7();
-        }
-        Err(Error::Elsewhere(id))
     }
 
     /// The version of the placement of the workspaces on nodes. 0 if this is the only server.

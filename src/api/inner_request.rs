@@ -141,6 +141,7 @@ impl InnerRequest {
             workspace_language: OnceLock::new(),
             texts_indexed,
             client: page.client,
+            id: page.id,
             now: page.now,
         };
         Ok(RoutedRequest { request: Arc::new(request), route })

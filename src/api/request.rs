@@ -62,6 +62,8 @@ pub struct Request {
     pub texts_indexed: OnceLock<()>,
     /// The client's IP address. `X-Forwarded-For` counts only from trusted proxies.
     pub client: IpAddr,
+    /// The id in the log. A node that forwards the request sends it along.
+    pub id: Uuid,
     pub now: Timestamp,
 }
 
@@ -137,6 +139,16 @@ pub fn require_active(found: Option<WorkspaceEntry>) -> Result<Uuid> {
 }
 
 impl Request {
+    /// The id of a workspace that this request creates. Fails if another node is to serve it. The id of the request
+    /// chooses the node, so that the one that it is forwarded to agrees.
+    pub fn new_workspace_id(&self) -> Result<Uuid> {
+        let mut id = Uuid::now_v7().into_bytes();
+        id[15] = self.id.as_bytes()[15];
+        let id = Uuid::from_bytes(id);
+        self.instance.require_served(id)?;
+        Ok(id)
+    }
+
     /// The public URL of the workspace, without a slash at the end. Looks the subdomain up only if the caller came by
     /// the central host.
     pub fn workspace_url(&self) -> Result<String> {

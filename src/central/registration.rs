@@ -167,7 +167,7 @@ fn create_signed_in(
             Some(NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain })
         }
     };
-    let first = first.map(|first| Ok::<_, Error>((instance.new_workspace_id()?, first))).transpose()?;
+    let first = first.map(|first| Ok::<_, Error>((ctx.request.new_workspace_id()?, first))).transpose()?;
     let (inside, origin, mailer) = (Arc::clone(instance), ctx.request.origin(), CodeMailer::of(ctx.request));
     let (account, issued, workspace) = instance.central.write(move |db| {
         let operator = !accounts::any_exists(db)?;

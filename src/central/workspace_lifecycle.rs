@@ -34,15 +34,16 @@ pub struct NewWorkspace {
     pub subdomain: Option<Subdomain>,
 }
 
-/// Creates a workspace with its row and file, for an account whose quota allows it.
+/// Creates a workspace with its row and file, for an account whose quota allows it. This server serves the id.
 pub fn create_workspace(
     instance: &Arc<Instance>,
+    id: Uuid,
     new: NewWorkspace,
     account_id: i64,
     quotas: Quotas,
     origin: &Origin,
 ) -> Result<Workspace> {
-    let (id, now) = (instance.new_workspace_id()?, origin.at);
+    let now = origin.at;
     let (owner, workspace) = instance.central.write(move |db| {
         quotas.check_workspaces(db, account_id)?;
         let account = accounts::find(db, account_id)?;

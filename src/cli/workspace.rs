@@ -119,6 +119,7 @@ pub fn run(command: &WorkspaceCommand, instance: &Arc<Instance>, now: Timestamp)
             let account = instance.central.account_by_email(owner)?;
             let workspace = workspace_lifecycle::create_workspace(
                 instance,
+                Uuid::now_v7(),
                 new,
                 account.id,
                 Quotas::default(),

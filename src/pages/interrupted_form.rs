@@ -163,6 +163,7 @@ pub fn shown_again(
         workspace_language: OnceLock::new(),
         texts_indexed: OnceLock::new(),
         client: outer.client,
+        id: outer.id,
         now: outer.now,
     });
     let inputs = route.handler.read(&request);

@@ -248,7 +248,8 @@ impl Service {
             if operations::is_for_nodes(route) && !is_by_node {
                 return Err(Error::UnknownNode);
             }
-            let request = self.build_request(head, admitted, Address { scheme, authority, prefix, path }, client, now);
+            let request =
+                self.build_request(head, admitted, Address { scheme, authority, prefix, path }, client, log.id(), now);
             let routed = RoutedRequest { request: Arc::new(request), route };
             return operations::answer(routed, &self.scraping, &self.streams).await;
         }
@@ -290,7 +291,7 @@ impl Service {
             Admission::Preflight | Admission::SignIn => return Err(Error::Internal("it has a response".into())),
         };
         let id = admitted.workspace.as_ref().map(|workspace| workspace.id());
-        let mut request = Arc::new(self.build_request(head, admitted, address, client, now));
+        let mut request = Arc::new(self.build_request(head, admitted, address, client, log.id(), now));
         let (received, _room) = match kind {
             BodyKind::None => (Bytes::new(), None),
             kind => self.read_body(body, kind, &request).await?,
@@ -369,6 +370,7 @@ impl Service {
         admitted: Admitted,
         address: Address,
         client: IpAddr,
+        id: Uuid,
         now: Timestamp,
     ) -> Request {
         let Admitted { layer, audience, route, path_values, credential, workspace } = admitted;
@@ -396,6 +398,7 @@ impl Service {
             workspace_language: OnceLock::new(),
             texts_indexed: OnceLock::new(),
             client,
+            id,
             now,
         }
     }

@@ -615,7 +615,15 @@ fn account(instance: &Instance, email: &str) -> i64 {
 
 fn workspace(instance: &Arc<Instance>, subdomain: &str, owner: i64) -> Workspace {
     let new = NewWorkspace { name: Name::parse(subdomain.into()).unwrap(), subdomain: subdomain.parse().ok() };
-    workspace_lifecycle::create_workspace(instance, new, owner, Quotas::default(), &Origin::system(now())).unwrap()
+    workspace_lifecycle::create_workspace(
+        instance,
+        Uuid::now_v7(),
+        new,
+        owner,
+        Quotas::default(),
+        &Origin::system(now()),
+    )
+    .unwrap()
 }
 
 /// The files of a data directory with an owner and two workspaces. They are created once: the migrations take long.

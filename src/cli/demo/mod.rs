@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, ensure};
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::serve;
 use crate::api::{Error, entity_rows};
@@ -61,7 +62,14 @@ fn prepare(instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<bool> {
                 name: Name::parse("Acme Télécom".into()).map_err(|said| anyhow!(said))?,
                 subdomain: SUBDOMAIN.parse().ok(),
             };
-            workspace_lifecycle::create_workspace(instance, new, id, Quotas::default(), &Origin::system(now))?
+            workspace_lifecycle::create_workspace(
+                instance,
+                Uuid::now_v7(),
+                new,
+                id,
+                Quotas::default(),
+                &Origin::system(now),
+            )?
         }
     };
     let recorder = instance.system_recorder(workspace.id, now);

@@ -90,6 +90,7 @@ fn request_of(instance: &Arc<Instance>, router: Router, workspace: Uuid, account
         workspace_language: OnceLock::new(),
         texts_indexed: OnceLock::new(),
         client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        id: Uuid::now_v7(),
         now,
     }
 }
