@@ -63,8 +63,8 @@ const LARGEST_SEGMENT: usize = 64 * 1024 * 1024;
 
 /// The next commit waits until no more jobs come for so long, and at most for this part of the time that the last one took.
 /// Clients whose jobs were answered send their next ones, which otherwise would come too late and wait twice as long.
-const GATHERS_FOR: Duration = Duration::from_millis(1);
-const GATHERS_AT_MOST: u32 = 8;
+const GATHERS_FOR: Duration = Duration::from_millis(2);
+const GATHERS_AT_MOST: u32 = 4;
 
 /// The name of the central file in the store.
 pub const CENTRAL: &str = "central";
