@@ -8,11 +8,11 @@ use serde_json::json;
 use super::accounts::{self, Account};
 use super::central_audit_log::{self, CentralAuditEvent};
 use super::notices::{self, NoticeKind};
-use super::{credentials, password_recovery, workspace_rows};
+use super::{credentials, departures, password_recovery};
 use crate::api::{Error, Result};
 use crate::auth::{Origin, Purpose, ThrottleKey};
 use crate::instance::Instance;
-use crate::tenancy::{Central, members};
+use crate::tenancy::Central;
 use crate::values::{Email, Name, Timestamp};
 
 /// Changes an account's name, address, or both. The operator vouches for the address, so it counts as verified. The old
@@ -110,20 +110,16 @@ impl Central {
 pub fn delete(instance: &Instance, account: &Account, origin: &Origin) -> Result<()> {
     let (id, is_operator) = (account.id, account.operator);
     let at = origin.clone();
-    let left = instance.central.write(move |db| {
+    instance.central.write(move |db| {
         if is_operator && !accounts::has_other_operator(db, id)? {
             return Err(Error::rejected("last_operator", "This is the only enabled operator."));
         }
-        let left = workspace_rows::of_account(db, id)?;
+        departures::note(db, id)?;
         central_audit_log::record(db, &at, CentralAuditEvent::new("account.deleted").about(id))?;
         accounts::delete_account(db, id)?;
-        Ok(left)
+        Ok(())
     })?;
-    for workspace in left {
-        let (lease, recorder) =
-            (instance.registry.lease(workspace.id), instance.system_recorder(workspace.id, origin.at));
-        lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &recorder, id)?))?;
-    }
+    departures::remove_now(instance, id, |workspace| instance.system_recorder(workspace, origin.at));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ pub mod account_session;
 pub mod accounts;
 pub mod central_audit_log;
 pub mod credentials;
+pub mod departures;
 pub mod email_verification;
 pub mod instance_figures;
 pub mod instance_info;

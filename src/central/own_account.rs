@@ -8,7 +8,7 @@ use super::accounts::{self, Account};
 use super::central_audit_log::{self, CentralAuditEvent};
 use super::email_verification::{self, CodeMailer};
 use super::notices::{self, NoticeKind};
-use super::{credentials, password_recovery, workspace_rows};
+use super::{credentials, departures, password_recovery};
 use crate::api::field::{Field, labelled};
 use crate::api::resource::Resource;
 use crate::api::resource_view::{ResourceView, Widget, group, label};
@@ -17,7 +17,6 @@ use crate::api::{
 };
 use crate::auth::Purpose;
 use crate::tenancy::journal::Actor;
-use crate::tenancy::members;
 use crate::values::{Email, Name, Password, Text};
 
 pub const RESOURCE: Resource = Resource::new("Account", "Your account. It may be a member of many workspaces.", ROUTES)
@@ -132,20 +131,13 @@ fn remove(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(farewell): Json<Acc
     let tries = rate_limit.for_session(Purpose::Password, ctx.token()?.id);
     credentials::compare(ctx.instance, &tries, &farewell.current_password, Some(&kept))?;
     let origin = ctx.request.origin();
-    let left = ctx.instance.central.write(move |db| {
-        let left = workspace_rows::of_account(db, id)?;
+    ctx.instance.central.write(move |db| {
+        departures::note(db, id)?;
         central_audit_log::record(db, &origin, CentralAuditEvent::new("account.deleted").about(id))?;
         accounts::delete_account(db, id)?;
-        Ok::<_, Error>(left)
+        Ok::<_, Error>(())
     })?;
-    for workspace in left {
-        let lease = ctx.instance.registry.lease(workspace.id);
-        // The account is deleted, so its user has no access. `doctor` finds a user that this write did not remove.
-        let recorder = ctx.request.recorder_for(workspace.id, Actor::Oneself);
-        if let Err(error) = lease.file().write(move |db| Ok::<_, Error>(members::remove(db, &recorder, id)?)) {
-            tracing::warn!(workspace = %workspace.id, %error, "could not remove the user of a deleted account");
-        }
-    }
+    departures::remove_now(ctx.instance, id, |workspace| ctx.request.recorder_for(workspace, Actor::Oneself));
     Ok(Done)
 }
 

@@ -17,7 +17,9 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::api::{Error, Result};
-use crate::central::{account_admin, instance_figures, password_recovery, server_status, workspace_lifecycle};
+use crate::central::{
+    account_admin, departures, instance_figures, password_recovery, server_status, workspace_lifecycle,
+};
 use crate::cluster::{self, StoreLog};
 use crate::instance::Instance;
 use crate::storage::{self, File, Supervisor};
@@ -155,7 +157,7 @@ pub fn round(instance: &Arc<Instance>, now: Timestamp, whole: bool) -> Result<()
         account_admin::forget_failures(instance, now)?;
     }
     // A workspace that cannot be written must not block the rest of the round.
-    let ended = password_recovery::end_grants(instance, now);
+    let ended = password_recovery::end_grants(instance, now).and(departures::remove_all(instance, now));
     if whole {
         instance_figures::read(instance, now);
         write_key_uses(instance)?;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::api::{
     Audience, BlockingCtx, Error, Id, Layer, Needs, Ok200, Resource, Result, Route, Router, get, inline, openapi,
 };
+use crate::auth::NOTIFY_PATH;
 use crate::auth::TokenScope;
 use crate::backups::{self, BackupScope, Ownership, Repository};
 use crate::central::outbox::{self, Mail};
@@ -655,7 +656,7 @@ fn without_a_token_only_what_is_for_anyone_is_answered() {
         let Sample { path, body } = sample(server, layer, route);
         let nobody = server.anonymous().at(host(layer));
         let answer = match is_page(layer, route) {
-            _ if is_at_root(route) => at_root(server, &path),
+            _ if is_at_root(route) => at_root(server, &route.method, &path),
             true => nobody.with_header("cookie", "cx_visit=walked").send(
                 route.method.clone(),
                 &path,
@@ -664,6 +665,8 @@ fn without_a_token_only_what_is_for_anyone_is_answered() {
             false => nobody.send(route.method.clone(), &path, body),
         };
         match route.needs {
+            // For nodes, which sign their requests.
+            Needs::Anyone if route.path == NOTIFY_PATH => answer.rejected(401, "unknown_node"),
             Needs::Anyone => done(route, &answer),
             _ if is_page(layer, route) => leads_to_sign_in(route, &path, &answer),
             _ => answer.rejected(401, "token_missing"),
@@ -672,8 +675,8 @@ fn without_a_token_only_what_is_for_anyone_is_answered() {
 }
 
 /// Requests a path that is never below `/api`.
-fn at_root(server: &TestServer, path: &str) -> TestResponse {
-    let request = http::Request::builder().uri(path).header(header::HOST, "localhost");
+fn at_root(server: &TestServer, method: &Method, path: &str) -> TestResponse {
+    let request = http::Request::builder().method(method).uri(path).header(header::HOST, "localhost");
     server.send(request.body(Full::default()).unwrap())
 }
 
