@@ -112,7 +112,7 @@ impl LeaseWaiter {
             if !self.are_nodes_gone(now)? {
                 return Ok(Attempt::HeldBy(held.node));
             }
-            let placed = nodes::read_placement(&self.store)?.map_or(0, |(placement, _)| placement.version);
+            let Some(placed) = nodes::end_sharing(&self.store)? else { return Ok(Attempt::HeldBy(held.node)) };
             held.epoch.max(placed)
         } else if self.is_free(&held, now)? {
             held.epoch

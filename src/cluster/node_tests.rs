@@ -354,3 +354,35 @@ fn a_second_node_with_the_same_name_is_refused_and_an_expired_one_is_replaced() 
     let refused = other.attempt(1, now).map(|_| ()).unwrap_err().to_string();
     assert!(refused.contains("give each node its own node_name"), "{refused}");
 }
+
+#[test]
+fn a_server_that_serves_alone_after_the_nodes_is_not_disturbed_by_one_that_was_paused() {
+    let cluster = Cluster::new(1);
+    let disk = tempfile::tempdir().unwrap();
+    let nonce = lease::nonce_of(disk.path()).unwrap();
+    let mut alone = LeaseWaiter::new(cluster.store(), "alone", nonce, LENGTH);
+    assert_eq!(alone.share(Instant::now()).unwrap(), Ok(1));
+    let now = Instant::now();
+    assert!(matches!(alone.attempt(now).unwrap(), Attempt::HeldBy(_)), "the node may be alive");
+    let Attempt::Taken(lease) = alone.attempt(now + LENGTH).unwrap() else { panic!("the node is gone") };
+    let node = &cluster.running[&0];
+    let nodes = node.log.nodes().unwrap();
+    assert!(lease.epoch() > nodes.placement_version());
+    assert!(nodes.refresh().is_err(), "the placement is over");
+    // The server that serves alone writes its fence.
+    let store = cluster.store();
+    let log = FileLog::of(&store, "central").unwrap();
+    let last = *log.segments(0).unwrap().keys().next_back().unwrap();
+    let header = segment::SegmentHeader {
+        node: "alone".into(),
+        nonce: "alone".into(),
+        epoch: lease.epoch(),
+        previous: segment::digest(&log.segment(last).unwrap()),
+        at: NOW(),
+        content: segment::SegmentContent::Fence { wal: None },
+    };
+    let fence = segment::write_segment(&header, None).unwrap();
+    store.create(&rebuild::segment_key("central", last + 1), &fence).unwrap();
+    let late = node.log.catch_up().unwrap_err().to_string();
+    assert!(late.contains("one server serves alone"), "{late}");
+}

@@ -99,6 +99,8 @@ pub struct Nodes {
     /// Milliseconds since `began` of the last round in which the node was renewed and the placement was read.
     renewed: AtomicU64,
     began: Instant,
+    /// The epoch with which the nodes began to share the central file.
+    shared_epoch: u64,
     wake: (Mutex<Wake>, Condvar),
 }
 
@@ -192,6 +194,7 @@ impl NodeWaiter {
             server: OnceLock::new(),
             renewed: AtomicU64::new(0),
             began,
+            shared_epoch: epoch,
             wake: Default::default(),
         })))
     }
@@ -206,9 +209,8 @@ impl NodeWaiter {
                 (placement, created)
             }
             Some((mut placement, tag)) => {
-                if placement.version < epoch {
-                    // One server has served alone since.
-                    placement = Placement::of_one(name, epoch);
+                if placement.is_over {
+                    placement = Placement::of_one(name, epoch.max(placement.version + 1));
                 } else {
                     placement.join(name);
                     placement.version += 1;
@@ -287,6 +289,11 @@ impl Nodes {
 
     pub fn placement_version(&self) -> u64 {
         self.placement.read().placement.version
+    }
+
+    /// The epoch of all nodes for the central file. A server that serves alone afterwards has a later one.
+    pub fn shared_epoch(&self) -> u64 {
+        self.shared_epoch
     }
 
     /// The epoch with which this node owns a workspace.
@@ -416,6 +423,7 @@ impl Nodes {
 
     fn read(&self, _reading: &MutexGuard<'_, ()>) -> anyhow::Result<()> {
         let (placement, tag) = read_placement(&self.store)?.context("the store has lost the placement")?;
+        ensure!(!placement.is_over, "one server serves alone by now: restart this one");
         self.replace_known(placement, tag);
         Ok(())
     }
@@ -576,6 +584,22 @@ pub fn read_placement(store: &ObjectStore) -> anyhow::Result<Option<(Placement, 
     Ok(Some((placement, object.tag)))
 }
 
+/// Ends the placement, because one server serves alone from now on. Returns its last version, or `None` if another process
+/// was faster.
+pub fn end_sharing(store: &ObjectStore) -> anyhow::Result<Option<u64>> {
+    let Some((mut placement, tag)) = read_placement(store)? else { return Ok(Some(0)) };
+    if !placement.is_over {
+        placement.is_over = true;
+        placement.version += 1;
+        match store.replace(PLACEMENT, &serde_json::to_vec(&placement)?, &tag) {
+            Ok(_) => {}
+            Err(StoreError::Precondition) => return Ok(None),
+            Err(error) => return Err(error).context("cannot write the placement"),
+        }
+    }
+    Ok(Some(placement.version))
+}
+
 /// Changes the placement by a command. `change` may be called again if a node was faster.
 pub fn change_placement(
     store: &ObjectStore,
@@ -583,6 +607,7 @@ pub fn change_placement(
 ) -> anyhow::Result<Placement> {
     loop {
         let stored = read_placement(store)?;
+        let stored = stored.filter(|(placement, _)| !placement.is_over);
         let (mut placement, tag) = stored.context("no nodes serve this instance together: see node_url")?;
         change(&mut placement)?;
         placement.version += 1;

@@ -25,6 +25,9 @@ pub struct Placement {
     pub central: String,
     /// By number.
     pub shards: Vec<Shard>,
+    /// One server serves alone again. The nodes that are left answer nothing.
+    #[serde(default)]
+    pub is_over: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,7 @@ impl Placement {
             draining: BTreeSet::new(),
             central: node.to_owned(),
             shards: vec![shard; SHARDS],
+            is_over: false,
         }
     }
 

@@ -116,6 +116,9 @@ impl StoreLog {
             let Some(object) = self.store.get(&segment_key(CENTRAL, number))? else { return Ok(segments) };
             let header = read_segment_header(&object.body)?;
             ensure!(header.previous == head.digest, "segment {number} of the central file does not follow");
+            if self.nodes().is_some_and(|nodes| header.epoch > nodes.shared_epoch()) {
+                bail!("one server serves alone by now: restart this one");
+            }
             if let SegmentContent::Snapshot { .. } = header.content {
                 bail!("another node has replaced the central file: restart this server");
             }
@@ -147,8 +150,8 @@ impl StoreLog {
         let Claim::Nodes(nodes) = &self.claim else { return };
         let began = Instant::now();
         let told = at_once(&nodes.live_urls(), |url| nodes.tell(url));
-        if let Some(error) = told.into_iter().find_map(Result::err) {
-            tracing::debug!(error = format!("{error:#}"), "a node was not told of a change");
+        // A node that is late itself does not know who is alive.
+        if told.iter().any(Result::is_err) || !nodes.is_valid() {
             self.pause(LONGEST_UNREAD.saturating_sub(began.elapsed()));
         }
     }

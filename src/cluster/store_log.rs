@@ -208,12 +208,12 @@ impl StoreLog {
         }
     }
 
-    /// The epoch of this server as the owner of a file. 0 if the file has no single owner.
+    /// The epoch of this server as the owner of a file.
     fn epoch_of(&self, file: &str) -> u64 {
         match &self.claim {
             Claim::Alone(epoch) => *epoch,
             Claim::Lease(lease) => lease.epoch(),
-            Claim::Nodes(nodes) => file.parse().map_or(0, |id| nodes.epoch_of(id)),
+            Claim::Nodes(nodes) => file.parse().map_or(nodes.shared_epoch(), |id| nodes.epoch_of(id)),
         }
     }
 

@@ -94,7 +94,8 @@ pub fn store_status(store: &ObjectStore) -> anyhow::Result<StoreStatus> {
 }
 
 fn node_statuses(store: &ObjectStore) -> anyhow::Result<Vec<NodeStatus>> {
-    let Some((placement, _)) = read_placement(store)? else { return Ok(Vec::new()) };
+    let placement = read_placement(store)?.filter(|(placement, _)| !placement.is_over);
+    let Some((placement, _)) = placement else { return Ok(Vec::new()) };
     let status = |(name, (node, _)): (String, (StoredNode, _))| NodeStatus {
         shards: placement.owned_by(&name).count(),
         is_central: placement.central == name,
