@@ -139,11 +139,11 @@ pub fn require_active(found: Option<WorkspaceEntry>) -> Result<Uuid> {
 }
 
 impl Request {
-    /// The id of a workspace that this request creates. Fails if another node is to serve it. The id of the request
-    /// chooses the node, so that the one that it is forwarded to agrees.
-    pub fn new_workspace_id(&self) -> Result<Uuid> {
+    /// The id of a workspace that this request creates. Fails if another node is to serve it. The node is that of another
+    /// workspace, or else the id of the request chooses it, so that the one that it is forwarded to agrees.
+    pub fn new_workspace_id(&self, beside: Option<Uuid>) -> Result<Uuid> {
         let mut id = Uuid::now_v7().into_bytes();
-        id[15] = self.id.as_bytes()[15];
+        id[15] = beside.unwrap_or(self.id).as_bytes()[15];
         let id = Uuid::from_bytes(id);
         self.instance.require_served(id)?;
         Ok(id)

@@ -100,7 +100,7 @@ pub fn register_with(
     }
     let invite = new.invite.as_ref().map(|code| invite(ctx, code, &new.email)).transpose()?;
     let (account, issued, mut workspace) =
-        create_signed_in(ctx, &rate_limit.for_address(Purpose::Account), new, invite.is_some(), login)?;
+        create_signed_in(ctx, &rate_limit.for_address(Purpose::Account), new, invite.as_ref(), login)?;
     if let Some(invite) = invite {
         match join(ctx, &account, &invite) {
             Ok(joined) => _ = workspace.get_or_insert(joined),
@@ -147,32 +147,34 @@ fn create_signed_in(
     ctx: &BlockingCtx<'_>,
     tries: &RateLimitedAttempt,
     new: NewRegistration,
-    invited: bool,
+    invite: Option<&UserInvite>,
     login: LoginToken,
 ) -> Result<(Account, Issued, Option<Workspace>)> {
     let (instance, now) = (ctx.instance, ctx.now);
     // Each attempt costs a hash or reveals whether an address has an account, whatever the result.
     tries.check()?;
     tries.count();
-    // Checked before the password is hashed, because hashing is expensive. The unique index has the last word.
-    if instance.central.password_by_email(&new.email)?.is_some() {
-        return Err(Error::taken("email"));
-    }
-    let hash = instance.hash_password(&new.password, &new.email, &new.name)?;
     let first = match (new.workspace_name, new.subdomain) {
         (None, None) => None,
         (name, subdomain) => {
             let name =
                 name.map_or_else(|| subdomain.as_deref().unwrap_or_default().to_owned(), |name| name.to_string());
-            Some(NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain })
+            let first = NewWorkspace { name: Name::parse(name).map_err(Error::invalid)?, subdomain };
+            // One node serves it and the workspace of the invitation.
+            Some((ctx.request.new_workspace_id(invite.map(|invite| invite.workspace.id))?, first))
         }
     };
-    let first = first.map(|first| Ok::<_, Error>((ctx.request.new_workspace_id()?, first))).transpose()?;
+    // Checked before the password is hashed, because hashing is expensive. The unique index has the last word.
+    if instance.central.password_by_email(&new.email)?.is_some() {
+        return Err(Error::taken("email"));
+    }
+    let hash = instance.hash_password(&new.password, &new.email, &new.name)?;
+    let is_invited = invite.is_some();
     let (inside, origin, mailer) = (Arc::clone(instance), ctx.request.origin(), CodeMailer::of(ctx.request));
     let (account, issued, workspace) = instance.central.write(move |db| {
         let operator = !accounts::any_exists(db)?;
         let id = accounts::insert(db, &new.name, &new.email, &hash, operator, &origin)?;
-        if invited {
+        if is_invited {
             accounts::set_verified(db, id)?;
         } else {
             mailer.send(db, &accounts::find(db, id)?, &new.email, now)?;

@@ -145,7 +145,7 @@ fn list(ctx: &mut Ctx<'_>, list: List<Workspace>, Query(which): Query<WorkspaceL
 fn create(ctx: &BlockingCtx<'_>, Json(new): Json<NewWorkspace>) -> Result<Saved<Workspace>> {
     let account_id = ctx.token()?.account_id;
     let quotas = ctx.instance.config.quotas;
-    let id = ctx.request.new_workspace_id()?;
+    let id = ctx.request.new_workspace_id(None)?;
     let mut workspace =
         workspace_lifecycle::create_workspace(ctx.instance, id, new, account_id, quotas, &ctx.request.origin())?;
     workspace.set_url(ctx.instance);
