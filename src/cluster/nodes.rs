@@ -182,7 +182,7 @@ impl NodeWaiter {
             Err(StoreError::Precondition) => return Ok(None),
             written => written.context("cannot write the object of this node")?,
         };
-        let Some((placement, placement_tag)) = self.join(epoch)? else { return Ok(None) };
+        let (placement, placement_tag) = self.join(epoch)?;
         let others = stored.into_iter().filter(|(name, _)| *name != self.options.name);
         Ok(Some(Arc::new(Nodes {
             store: Arc::clone(&self.store),
@@ -199,30 +199,32 @@ impl NodeWaiter {
         })))
     }
 
-    /// Adds this node to the placement.
-    fn join(&self, epoch: u64) -> anyhow::Result<Option<(Placement, ETag)>> {
+    /// Adds this node to the placement. Tries again if another node has changed it.
+    fn join(&self, epoch: u64) -> anyhow::Result<(Placement, ETag)> {
         let name = &self.options.name;
-        let (placement, written) = match read_placement(&self.store)? {
-            None => {
-                let placement = Placement::of_one(name, epoch);
-                let created = self.store.create(PLACEMENT, &serde_json::to_vec(&placement)?);
-                (placement, created)
-            }
-            Some((mut placement, tag)) => {
-                if placement.is_over {
-                    placement = Placement::of_one(name, epoch.max(placement.version + 1));
-                } else {
-                    placement.join(name);
-                    placement.version += 1;
+        loop {
+            let (placement, written) = match read_placement(&self.store)? {
+                None => {
+                    let placement = Placement::of_one(name, epoch);
+                    let created = self.store.create(PLACEMENT, &serde_json::to_vec(&placement)?);
+                    (placement, created)
                 }
-                let replaced = self.store.replace(PLACEMENT, &serde_json::to_vec(&placement)?, &tag);
-                (placement, replaced)
+                Some((mut placement, tag)) => {
+                    if placement.is_over {
+                        placement = Placement::of_one(name, epoch.max(placement.version + 1));
+                    } else {
+                        placement.join(name);
+                        placement.version += 1;
+                    }
+                    let replaced = self.store.replace(PLACEMENT, &serde_json::to_vec(&placement)?, &tag);
+                    (placement, replaced)
+                }
+            };
+            match written {
+                Ok(tag) => return Ok((placement, tag)),
+                Err(StoreError::Precondition) => {}
+                Err(error) => return Err(error).context("cannot write the placement"),
             }
-        };
-        match written {
-            Ok(tag) => Ok(Some((placement, tag))),
-            Err(StoreError::Precondition) => Ok(None),
-            Err(error) => Err(error).context("cannot write the placement"),
         }
     }
 }
