@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 
+use super::last_success::LastSuccess;
 use super::nodes;
 use crate::durable_fs;
 use crate::object_store::{ETag, ObjectStore, StoreError};
@@ -25,7 +25,7 @@ const LEASE: &str = "lease";
 /// The file in the data directory that has its nonce.
 const NONCE: &str = "lease";
 
-/// A server whose name is not known yet.
+/// Stands for the name of a server that nobody has read yet.
 const ANOTHER: &str = "another server";
 
 /// Renewals in the time of a lease.
@@ -58,10 +58,10 @@ pub struct LeaseWaiter {
     node: String,
     nonce: String,
     length: Duration,
-    /// The lease of another server, and when it was seen first.
-    seen: Option<(StoredLease, Instant)>,
-    /// The counters of the nodes that serve together, and when they were seen first.
-    seen_nodes: Option<(BTreeMap<String, u64>, Instant)>,
+    /// The lease of another server.
+    seen: FirstSeen<StoredLease>,
+    /// The counters of the nodes that serve together.
+    seen_nodes: FirstSeen<BTreeMap<String, u64>>,
 }
 
 /// The result of an attempt to take the lease.
@@ -77,9 +77,8 @@ pub struct Lease {
     epoch: u64,
     length: Duration,
     state: Mutex<Held>,
-    /// Milliseconds since `began` of the last renewal.
-    renewed: AtomicU64,
-    began: Instant,
+    /// When it was renewed last.
+    renewed: LastSuccess,
     stop: (Mutex<bool>, Condvar),
 }
 
@@ -88,10 +87,26 @@ struct Held {
     tag: ETag,
 }
 
+/// A value of another server, and when it was seen first.
+struct FirstSeen<T>(Option<(T, Instant)>);
+
+impl<T: PartialEq> FirstSeen<T> {
+    /// Returns since when the value is unchanged.
+    fn note(&mut self, value: T, now: Instant) -> Instant {
+        match &self.0 {
+            Some((seen, at)) if *seen == value => *at,
+            _ => {
+                self.0 = Some((value, now));
+                now
+            }
+        }
+    }
+}
+
 impl LeaseWaiter {
     /// `nonce` is that of the data directory.
     pub fn new(store: Arc<ObjectStore>, node: &str, nonce: String, length: Duration) -> Self {
-        Self { store, node: node.to_owned(), nonce, length, seen: None, seen_nodes: None }
+        Self { store, node: node.to_owned(), nonce, length, seen: FirstSeen(None), seen_nodes: FirstSeen(None) }
     }
 
     /// The interval between two attempts.
@@ -103,48 +118,36 @@ impl LeaseWaiter {
     /// lease. Only this server's own clock counts.
     pub fn attempt(&mut self, now: Instant) -> anyhow::Result<Attempt> {
         let began = Instant::now();
-        let Some((held, tag)) = read_lease(&self.store)? else {
-            let lease = self.own(1);
-            let created = self.store.create(LEASE, &serde_json::to_vec(&lease)?);
-            return self.taken(lease, created, began);
-        };
-        let epoch = if held.is_shared {
-            if !self.are_nodes_gone(now)? {
-                return Ok(Attempt::HeldBy(held.node));
+        let (held, tag) = read_lease(&self.store)?.unzip();
+        let epoch = match held {
+            None => 0,
+            Some(held) if held.is_shared => {
+                if !self.are_nodes_gone(now)? {
+                    return Ok(Attempt::HeldBy(held.node));
+                }
+                let Some(placed) = nodes::end_sharing(&self.store)? else { return Ok(Attempt::HeldBy(held.node)) };
+                held.epoch.max(placed)
             }
-            let Some(placed) = nodes::end_sharing(&self.store)? else { return Ok(Attempt::HeldBy(held.node)) };
-            held.epoch.max(placed)
-        } else if self.is_free(&held, now)? {
-            held.epoch
-        } else {
-            return Ok(Attempt::HeldBy(held.node));
+            Some(held) if self.is_free(&held, now)? => held.epoch,
+            Some(held) => return Ok(Attempt::HeldBy(held.node)),
         };
         // A new epoch for the own lease as well: a copy of the data directory may hold it.
         let lease = self.own(epoch + 1);
-        let replaced = self.store.replace(LEASE, &serde_json::to_vec(&lease)?, &tag);
-        self.taken(lease, replaced, began)
+        let written = self.store.write(LEASE, &serde_json::to_vec(&lease)?, tag.as_ref());
+        self.taken(lease, written, began)
     }
 
     /// Notes that several nodes serve together, unless one server serves alone. Returns the epoch, or that server.
     pub fn share(&mut self, now: Instant) -> anyhow::Result<Result<u64, String>> {
-        let shared = |epoch| StoredLease { is_shared: true, ..self.own(epoch) };
-        let (lease, written) = match read_lease(&self.store)? {
-            None => {
-                let lease = shared(1);
-                let created = self.store.create(LEASE, &serde_json::to_vec(&lease)?);
-                (lease, created)
-            }
-            Some((held, _)) if held.is_shared => return Ok(Ok(held.epoch)),
-            Some((held, tag)) => {
-                let lease = shared(held.epoch + 1);
-                if !self.is_free(&held, now)? {
-                    return Ok(Err(held.node));
-                }
-                let replaced = self.store.replace(LEASE, &serde_json::to_vec(&lease)?, &tag);
-                (lease, replaced)
-            }
+        let (held, tag) = read_lease(&self.store)?.unzip();
+        let epoch = match held {
+            None => 0,
+            Some(held) if held.is_shared => return Ok(Ok(held.epoch)),
+            Some(held) if self.is_free(&held, now)? => held.epoch,
+            Some(held) => return Ok(Err(held.node)),
         };
-        match written {
+        let lease = StoredLease { is_shared: true, ..self.own(epoch + 1) };
+        match self.store.write(LEASE, &serde_json::to_vec(&lease)?, tag.as_ref()) {
             Ok(_) => Ok(Ok(lease.epoch)),
             Err(StoreError::Precondition) => Ok(Err(ANOTHER.into())),
             Err(error) => Err(error).context("cannot write the lease"),
@@ -156,18 +159,17 @@ impl LeaseWaiter {
         if held.nonce == self.nonce || held.is_released {
             return Ok(true);
         }
-        let first_seen = match &self.seen {
-            Some((seen, at)) if seen == held => *at,
-            Some((seen, _)) if seen.counter != held.counter && held.node == self.node => bail!(
+        if let FirstSeen(Some((seen, _))) = &self.seen
+            && seen.counter != held.counter
+            && held.node == self.node
+        {
+            bail!(
                 "another server with the name {} serves: give each server its own node_name (the file `{NONCE}` in the \
                  data directory names this one)",
                 held.node
-            ),
-            _ => {
-                self.seen = Some((held.clone(), now));
-                now
-            }
-        };
+            );
+        }
+        let first_seen = self.seen.note(held.clone(), now);
         // The lease is as long as its holder believes.
         Ok(now.duration_since(first_seen) >= self.length.max(Duration::from_millis(held.length_ms)))
     }
@@ -179,13 +181,7 @@ impl LeaseWaiter {
         let counters: BTreeMap<String, u64> = present().map(|(name, (node, _))| (name.clone(), node.counter)).collect();
         let longest = present().map(|(_, (node, _))| node.length_ms).max();
         let Some(longest) = longest else { return Ok(true) };
-        let first_seen = match &self.seen_nodes {
-            Some((seen, at)) if *seen == counters => *at,
-            _ => {
-                self.seen_nodes = Some((counters, now));
-                now
-            }
-        };
+        let first_seen = self.seen_nodes.note(counters, now);
         Ok(now.duration_since(first_seen) >= self.length.max(Duration::from_millis(longest)))
     }
 
@@ -208,8 +204,7 @@ impl LeaseWaiter {
                 epoch: lease.epoch,
                 length: self.length,
                 state: Mutex::new(Held { lease, tag }),
-                renewed: AtomicU64::new(0),
-                began,
+                renewed: LastSuccess::at(began),
                 stop: Default::default(),
             })),
             // Another server was faster. The next attempt sees which one.
@@ -226,8 +221,7 @@ impl Lease {
 
     /// Whether the lease was renewed in time. Otherwise another server may serve already.
     pub fn is_valid(&self) -> bool {
-        let last = Duration::from_millis(self.renewed.load(Ordering::Acquire));
-        self.began.elapsed().saturating_sub(last) < self.length
+        self.renewed.is_within(self.length)
     }
 
     /// Renews the lease until the server stops. When another server has taken it, this process ends.
@@ -255,7 +249,7 @@ impl Lease {
     /// An attempt to renew. If the store does not respond, the next attempt follows.
     fn renew(&self) -> Result<(), Lost> {
         let mut held = self.state.lock();
-        let began = self.began.elapsed();
+        let began = Instant::now();
         let next = StoredLease { counter: held.lease.counter + 1, ..held.lease.clone() };
         let tag = match self.replace(&next, &held.tag) {
             Ok(tag) => tag,
@@ -277,7 +271,7 @@ impl Lease {
             }
         };
         *held = Held { lease: next, tag };
-        self.renewed.store(u64::try_from(began.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+        self.renewed.note(began);
         Ok(())
     }
 

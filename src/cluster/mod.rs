@@ -15,6 +15,7 @@
 
 mod command_log;
 mod key_copies;
+mod last_success;
 mod lease;
 mod node_directory;
 #[cfg(test)]

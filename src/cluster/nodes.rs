@@ -5,7 +5,6 @@
 //! clocks how long the object has not changed. As with the lease, no answered write depends on a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::last_success::LastSuccess;
 use super::lease::Lost;
 use super::placement::{Placement, shard_of};
 use super::rebuild::at_once;
@@ -96,9 +96,8 @@ pub struct Nodes {
     /// Held while the placement is read or written, so that an older one never replaces a newer one.
     reading: Mutex<()>,
     server: OnceLock<Weak<dyn NodeServer>>,
-    /// Milliseconds since `began` of the last round in which the node was renewed and the placement was read.
-    renewed: AtomicU64,
-    began: Instant,
+    /// The last round that has renewed the node and read the placement.
+    renewed: LastSuccess,
     /// The epoch with which the nodes began to share the central file.
     shared_epoch: u64,
     wake: (Mutex<Wake>, Condvar),
@@ -173,11 +172,7 @@ impl NodeWaiter {
         let began = Instant::now();
         let key = format!("{FOLDER}{}", self.options.name);
         let text = serde_json::to_vec(&own)?;
-        let written = match own_tag {
-            Some(tag) => self.store.replace(&key, &text, &tag),
-            None => self.store.create(&key, &text),
-        };
-        let tag = match written {
+        let tag = match self.store.write(&key, &text, own_tag.as_ref()) {
             // Another attempt was faster.
             Err(StoreError::Precondition) => return Ok(None),
             written => written.context("cannot write the object of this node")?,
@@ -192,8 +187,7 @@ impl NodeWaiter {
             placement: RwLock::new(KnownPlacement { placement, tag: placement_tag, leaving: BTreeSet::new() }),
             reading: Mutex::default(),
             server: OnceLock::new(),
-            renewed: AtomicU64::new(0),
-            began,
+            renewed: LastSuccess::at(began),
             shared_epoch: epoch,
             wake: Default::default(),
         })))
@@ -203,24 +197,17 @@ impl NodeWaiter {
     fn join(&self, epoch: u64) -> anyhow::Result<(Placement, ETag)> {
         let name = &self.options.name;
         loop {
-            let (placement, written) = match read_placement(&self.store)? {
-                None => {
-                    let placement = Placement::of_one(name, epoch);
-                    let created = self.store.create(PLACEMENT, &serde_json::to_vec(&placement)?);
-                    (placement, created)
-                }
-                Some((mut placement, tag)) => {
-                    if placement.is_over {
-                        placement = Placement::of_one(name, epoch.max(placement.version + 1));
-                    } else {
-                        placement.join(name);
-                        placement.version += 1;
-                    }
-                    let replaced = self.store.replace(PLACEMENT, &serde_json::to_vec(&placement)?, &tag);
-                    (placement, replaced)
+            let (stored, tag) = read_placement(&self.store)?.unzip();
+            let placement = match stored {
+                None => Placement::of_one(name, epoch),
+                Some(stored) if stored.is_over => Placement::of_one(name, epoch.max(stored.version + 1)),
+                Some(mut stored) => {
+                    stored.join(name);
+                    stored.version += 1;
+                    stored
                 }
             };
-            match written {
+            match self.store.write(PLACEMENT, &serde_json::to_vec(&placement)?, tag.as_ref()) {
                 Ok(tag) => return Ok((placement, tag)),
                 Err(StoreError::Precondition) => {}
                 Err(error) => return Err(error).context("cannot write the placement"),
@@ -230,10 +217,6 @@ impl NodeWaiter {
 }
 
 impl Nodes {
-    pub fn name(&self) -> &str {
-        &self.options.name
-    }
-
     /// Sets the server of this node, once.
     pub fn serve(&self, server: Weak<dyn NodeServer>) {
         let _ = self.server.set(server);
@@ -261,8 +244,7 @@ impl Nodes {
 
     /// Whether this node was renewed and read the placement in time. Otherwise others may own its shards.
     pub fn is_valid(&self) -> bool {
-        let last = Duration::from_millis(self.renewed.load(Ordering::Acquire));
-        self.began.elapsed().saturating_sub(last) < self.options.length
+        self.renewed.is_within(self.options.length)
     }
 
     pub fn owner_of(&self, workspace: Uuid) -> Owner {
@@ -364,12 +346,12 @@ impl Nodes {
     /// Renews this node, looks at the others, reads the placement, and does this node's part of its changes. Returns
     /// whether it has changed the placement.
     fn round(&self, now: Instant) -> Result<bool, RoundError> {
-        let began = self.began.elapsed();
+        let began = Instant::now();
         self.renew(false)?;
         let reading = self.reading.lock();
         self.read(&reading)?;
         self.look_at(now, |_| true)?;
-        self.renewed.store(u64::try_from(began.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+        self.renewed.note(began);
         Ok(self.act(&reading, now)?)
     }
 
@@ -499,7 +481,7 @@ impl Nodes {
         }
     }
 
-    /// This node, and those whose objects have changed in time.
+    /// The names of this node and of the other nodes that are alive.
     fn live(&self, now: Instant) -> BTreeSet<String> {
         let others = self.others.lock();
         let live = others.iter().filter(|(_, known)| known.is_live(now)).map(|(name, _)| name.clone());

@@ -8,13 +8,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
-use parking_lot::Mutex;
 
 use super::key_copies;
+use super::nodes::Nodes;
 use super::position::{Head, Position, Unstored};
 use super::rebuild::{at_once, segment_key};
 use super::segment::{SegmentContent, add_pages, digest, read_segment_header};
@@ -59,22 +58,10 @@ impl StoreLog {
         if known.position.is_none() {
             return Ok(());
         }
-        let began = self.began.elapsed();
+        let began = Instant::now();
         self.follow_others(&path, &mut known, false)?;
-        drop(known);
-        self.central_is_read(began);
+        self.central_read.note(began);
         Ok(())
-    }
-
-    /// Notes that the end of the log was known at a time since the start.
-    pub(super) fn central_is_read(&self, at: Duration) {
-        self.central_read.fetch_max(u64::try_from(at.as_millis()).unwrap_or(u64::MAX), Ordering::AcqRel);
-    }
-
-    /// Whether the end of the log was known a moment ago.
-    pub(super) fn knows_central(&self) -> bool {
-        let read = Duration::from_millis(self.central_read.load(Ordering::Acquire));
-        self.began.elapsed().saturating_sub(read) < LONGEST_UNREAD
     }
 
     /// Writes the segments of other nodes into the central file. `undoes` first undoes the commits that are not stored;
@@ -126,19 +113,10 @@ impl StoreLog {
         }
     }
 
-    /// Notes how far the store has followed the central file: only the own last segment proves the position without a note.
-    pub(super) fn note_central(&self, path: &Path, state: &Mutex<FileState>) -> anyhow::Result<()> {
-        match &state.lock().position {
-            Some(position) => position.note(path)?.write(path),
-            None => Ok(()),
-        }
-    }
-
     /// Tells the other nodes that this one takes part. Returns when they know it.
     pub fn announce(&self) {
         let Claim::Nodes(nodes) = &self.claim else { return };
-        let told = at_once(&nodes.live_urls(), |url| nodes.tell(url));
-        if told.iter().any(Result::is_err) {
+        if !tell_all(nodes) {
             // They find this node in their next round.
             self.pause(nodes.interval());
         }
@@ -149,10 +127,14 @@ impl StoreLog {
     pub(super) fn tell_nodes(&self) {
         let Claim::Nodes(nodes) = &self.claim else { return };
         let began = Instant::now();
-        let told = at_once(&nodes.live_urls(), |url| nodes.tell(url));
         // A node that is late itself does not know who is alive.
-        if told.iter().any(Result::is_err) || !nodes.is_valid() {
+        if !tell_all(nodes) || !nodes.is_valid() {
             self.pause(LONGEST_UNREAD.saturating_sub(began.elapsed()));
         }
     }
+}
+
+/// Tells the other nodes, and returns whether all know it.
+fn tell_all(nodes: &Nodes) -> bool {
+    at_once(&nodes.live_urls(), |url| nodes.tell(url)).iter().all(Result::is_ok)
 }

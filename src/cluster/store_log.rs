@@ -7,7 +7,6 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +18,7 @@ use uuid::Uuid;
 
 use super::command_log;
 use super::key_copies::KeyCopies;
+use super::last_success::LastSuccess;
 use super::lease::Lease;
 use super::nodes::{Nodes, Owner};
 use super::placement::shard_of;
@@ -27,6 +27,7 @@ use super::rebuild::{FileLog, Rebuilt, segment_key, snapshot_key};
 use super::segment::{
     SegmentContent, SegmentHeader, SnapshotHeader, digest, read_segment_header, write_segment, write_snapshot,
 };
+use super::shared_central::LONGEST_UNREAD;
 use super::store_metrics::StoreMetrics;
 use crate::config::Acknowledge;
 use crate::object_store::{ObjectStore, StoreError};
@@ -61,8 +62,9 @@ const PRUNED_EVERY: i64 = 3600;
 /// Commits with more bytes are stored as a copy of the file.
 const LARGEST_SEGMENT: usize = 64 * 1024 * 1024;
 
-/// The next commit waits until no more jobs come for so long, and at most for this part of the time that the last one took.
-/// Clients whose jobs were answered send their next ones, which otherwise would come too late and wait twice as long.
+/// A commit waits until no job has come for so long, and at most for this part of the time that the commit before took. The
+/// clients that the commit before has answered send their next jobs in that time. Without the wait, these jobs would miss
+/// the commit, and wait for two requests to the store.
 const GATHERS_FOR: Duration = Duration::from_millis(2);
 const GATHERS_AT_MOST: u32 = 4;
 
@@ -96,9 +98,8 @@ pub struct StoreLog {
     pub(super) store: Arc<ObjectStore>,
     pub(super) claim: Claim,
     pub(super) options: LogOptions,
-    pub(super) began: Instant,
-    /// Milliseconds since `began` of the last moment at which the end of the log of the central file was known.
-    pub(super) central_read: AtomicU64,
+    /// When the end of the log of the central file was known last.
+    pub(super) central_read: LastSuccess,
     /// Tells the segments of this process from those of an earlier one.
     nonce: String,
     clock: fn() -> Timestamp,
@@ -158,8 +159,7 @@ impl StoreLog {
             store,
             claim,
             options,
-            began: Instant::now(),
-            central_read: AtomicU64::new(0),
+            central_read: LastSuccess::at(Instant::now()),
             nonce: super::nonce()?,
             clock,
             supervisor: Arc::clone(supervisor),
@@ -196,7 +196,7 @@ impl StoreLog {
         match &self.claim {
             Claim::Alone(_) => true,
             Claim::Lease(lease) => lease.is_valid(),
-            Claim::Nodes(nodes) => nodes.is_valid() && self.knows_central(),
+            Claim::Nodes(nodes) => nodes.is_valid() && self.central_read.is_within(LONGEST_UNREAD),
         }
     }
 
@@ -548,9 +548,7 @@ impl StoreLog {
         if self.append(file, known, SegmentContent::Snapshot { key, wal }, None, wait)? == Appended::Before {
             return Ok(Appended::Before);
         }
-        if let Some(position) = &known.position {
-            position.note(path)?.write(path)?;
-        }
+        note_position(path, known)?;
         (known.segments, known.segment_bytes, known.snapshot_bytes, known.needs_copy) = (0, 0, bytes, false);
         Ok(Appended::Now)
     }
@@ -798,62 +796,54 @@ impl StoreLog {
                 self.waiting.lock().committed.remove(path);
                 return commit.refuse();
             }
-            let began = self.began.elapsed();
+            let attempted = Instant::now();
             // Acknowledged by the disk: what fails is stored later.
             let joined = self.join(&file, path, &mut known);
             let appended = joined.and_then(|()| self.append_all(&file, path, &mut known, &mut || !is_local));
-            match appended {
+            let error = match appended {
                 Ok(due) => {
                     if is_shared {
-                        self.central_is_read(began);
+                        self.central_read.note(attempted);
                     }
                     break due;
                 }
-                Err(error) if error.is::<Overtaken>() && is_shared => {
-                    match self.follow_others(path, &mut known, true) {
-                        Ok(()) => {
-                            drop(known);
-                            self.waiting.lock().committed.remove(path);
-                            return commit.work_again();
-                        }
-                        Err(error) => self.report(&error),
+                Err(error) if !error.is::<Overtaken>() => error,
+                Err(_) if is_shared => match self.follow_others(path, &mut known, true) {
+                    Ok(()) => {
+                        self.waiting.lock().committed.remove(path);
+                        return commit.work_again();
                     }
-                    if self.pause(pause) {
-                        return;
-                    }
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(error) if error.is::<Overtaken>() && self.nodes().is_some() => {
+                    Err(error) => error,
+                },
+                Err(_) if self.nodes().is_some() => {
                     tracing::info!(file, "another node has taken over a workspace");
                     self.waiting.lock().committed.remove(path);
                     return commit.refuse();
                 }
-                Err(error) if error.is::<Overtaken>() => {
+                Err(error) => {
                     tracing::error!(%error, "this server stores nothing more of this file; stop one of the two servers");
                     self.overtaken.lock().push(file);
                     return commit.refuse();
                 }
-                Err(error) => {
-                    self.report(&error);
-                    if is_local {
-                        self.store_soon(path);
-                        break None;
-                    }
-                    if self.pause(pause) {
-                        // The server stops. The commit is stored at its next start.
-                        return;
-                    }
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+            };
+            self.report(&error);
+            if is_local {
+                self.store_soon(path);
+                break None;
             }
+            if self.pause(pause) {
+                // The server stops. The commit is stored at its next start.
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
         };
+        if is_shared && let Err(error) = note_position(path, &known) {
+            tracing::warn!(error = format!("{error:#}"), "the position of the central file was not noted");
+        }
         drop(known);
         // Before the turn goes on, since the next commit may come at once.
         self.waiting.lock().committed.remove(path);
         if is_shared {
-            if let Err(error) = self.note_central(path, &state) {
-                tracing::warn!(error = format!("{error:#}"), "the position of the central file was not noted");
-            }
             self.tell_nodes();
         }
         let answered = commit.answer();
@@ -886,6 +876,14 @@ fn is_behind(log: &FileLog<'_>, path: &Path, note: &StoredState) -> anyhow::Resu
     match Position::prove(path, at.segment, &segment, note)? {
         Some(position) => Ok(matches!(position.unstored(path, None)?, Unstored::Nothing)),
         None => Ok(false),
+    }
+}
+
+/// Notes how far the store has followed a file. Without a note only the own last segment proves the position.
+fn note_position(path: &Path, known: &FileState) -> anyhow::Result<()> {
+    match &known.position {
+        Some(position) => position.note(path)?.write(path),
+        None => Ok(()),
     }
 }
 

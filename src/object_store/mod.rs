@@ -87,6 +87,14 @@ impl ObjectStore {
         self.put(key, body, body.len() as u64, ("if-match", &tag.0))
     }
 
+    /// Replaces the version that was read, or creates an object that was not there.
+    pub fn write(&self, key: &str, body: &[u8], read: Option<&ETag>) -> Result<ETag, StoreError> {
+        match read {
+            Some(tag) => self.replace(key, body, tag),
+            None => self.create(key, body),
+        }
+    }
+
     fn put(
         &self,
         key: &str,
