@@ -114,10 +114,8 @@ pub fn delete(instance: &Instance, account: &Account, origin: &Origin) -> Result
         if is_operator && !accounts::has_other_operator(db, id)? {
             return Err(Error::rejected("last_operator", "This is the only enabled operator."));
         }
-        departures::note(db, id)?;
         central_audit_log::record(db, &at, CentralAuditEvent::new("account.deleted").about(id))?;
-        accounts::delete_account(db, id)?;
-        Ok(())
+        accounts::delete_account(db, id)
     })?;
     departures::remove_now(instance, id, |workspace| instance.system_recorder(workspace, origin.at));
     Ok(())

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::central_audit_log::{self, CentralAuditEvent};
+use super::departures;
 use crate::api::field::{Field, flag, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable};
 use crate::api::resource::Resource;
@@ -243,8 +244,8 @@ pub fn insert(
     Ok(id)
 }
 
-/// Deletes an account. Rejected while it owns a workspace, even one in the trash, because a restored workspace needs an
-/// owner.
+/// Deletes an account, and notes that its users are to be removed. Rejected while it owns a workspace, even one in the trash,
+/// because a restored workspace needs an owner.
 pub fn delete_account(db: &Connection, id: i64) -> Result<()> {
     db.execute("DELETE FROM workspaces WHERE owner_id = ?1 AND status = 'creating'", [id])?;
     let owns: bool =
@@ -252,6 +253,7 @@ pub fn delete_account(db: &Connection, id: i64) -> Result<()> {
     if owns {
         return Err(Error::rejected("owns_workspaces", "You own a workspace. Transfer or delete it first."));
     }
+    departures::note(db, id)?;
     db.execute("DELETE FROM accounts WHERE id = ?1", [id])?;
     Ok(())
 }

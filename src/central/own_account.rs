@@ -132,10 +132,8 @@ fn remove(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(farewell): Json<Acc
     credentials::compare(ctx.instance, &tries, &farewell.current_password, Some(&kept))?;
     let origin = ctx.request.origin();
     ctx.instance.central.write(move |db| {
-        departures::note(db, id)?;
         central_audit_log::record(db, &origin, CentralAuditEvent::new("account.deleted").about(id))?;
-        accounts::delete_account(db, id)?;
-        Ok::<_, Error>(())
+        accounts::delete_account(db, id)
     })?;
     departures::remove_now(ctx.instance, id, |workspace| ctx.request.recorder_for(workspace, Actor::Oneself));
     Ok(Done)

@@ -34,7 +34,8 @@ pub struct NewWorkspace {
     pub subdomain: Option<Subdomain>,
 }
 
-/// Creates a workspace with its row and file, for an account whose quota allows it. This server serves the id.
+/// Creates a workspace with its row and file, for an account whose quota allows it. The caller chooses an id that this server
+/// serves.
 pub fn create_workspace(
     instance: &Arc<Instance>,
     id: Uuid,

@@ -111,7 +111,7 @@ mod tests {
         numbers[..].iter().chain(&more).nth(which).cloned().unwrap_or_default()
     }
 
-    /// Calls whose party is not the indexed number of the other party.
+    /// Counts the calls for which the column `party` and the index of numbers differ.
     const DIFFERING: &str = "SELECT count(*) FROM phone_calls WHERE party IS NOT (
         SELECT CAST(reversed AS BLOB) FROM phone_numbers WHERE resource = 'phone_calls' AND resource_id = phone_calls.id
             AND field = iif(phone_calls.direction = 'inbound', 'number_from', 'number_to'))";
