@@ -1,5 +1,6 @@
 //! Which node serves a workspace or the central file, and how one node notifies another.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -61,24 +62,31 @@ pub struct NodeNotifier {
     key: NodeKey,
     /// The name of this node.
     name: String,
-    agent: Agent,
+    agent: OnceLock<Agent>,
 }
 
 impl NodeNotifier {
     pub fn new(key: NodeKey, name: String) -> Self {
-        let found = rustls_native_certs::load_native_certs().certs;
-        let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-        let tls = TlsConfig::builder().root_certs(RootCerts::Specific(std::sync::Arc::new(roots))).build();
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_global(Some(LONGEST_NOTIFICATION))
-            // A proxy from the environment does not reach other nodes.
-            .proxy(None)
-            .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls)
-            .build();
-        Self { key, name, agent: config.into() }
+        Self { key, name, agent: OnceLock::new() }
+    }
+
+    /// Created with the first notification, so that a server alone need not read the system's certificates.
+    fn agent(&self) -> &Agent {
+        self.agent.get_or_init(|| {
+            let found = rustls_native_certs::load_native_certs().certs;
+            let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+            let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
+            let config = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .timeout_global(Some(LONGEST_NOTIFICATION))
+                // A proxy from the environment does not reach other nodes.
+                .proxy(None)
+                .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
+                .tls_config(tls)
+                .build();
+            config.into()
+        })
     }
 
     /// Notifies the node at this URL. Returns after that node has handled the notification.
@@ -92,7 +100,7 @@ impl NodeNotifier {
             host: host.to_owned(),
         };
         let signed = self.key.sign(&origin, "POST", NOTIFY_PATH, now);
-        let sent = self.agent.post(format!("{url}{NOTIFY_PATH}")).header(NODE_HEADER, signed).send_empty();
+        let sent = self.agent().post(format!("{url}{NOTIFY_PATH}")).header(NODE_HEADER, signed).send_empty();
         let status = sent.with_context(|| format!("cannot notify {url}"))?.status().as_u16();
         ensure!(status == 204, "cannot notify {url}: it responds with {status}");
         Ok(())

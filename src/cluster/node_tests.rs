@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::nodes::NodeWaiter;
+use super::tests::end_process;
 use super::*;
 use crate::api::Error;
 use crate::object_store::StoreSettings;
@@ -139,17 +140,7 @@ impl Cluster {
     fn kill(&mut self, node: usize) {
         let Some(RunningNode { log, file, .. }) = self.running.remove(&node) else { return };
         self.servers.lock().remove(&format!("http://node-{node}"));
-        let closed = file.closed();
-        drop(file);
-        self.stub.fault(Fault::CutOff);
-        log.stop(Duration::ZERO);
-        let _ = closed.recv();
-        let running = Arc::downgrade(&log);
-        drop(log);
-        while running.strong_count() > 0 {
-            thread::yield_now();
-        }
-        self.stub.heal();
+        end_process(&self.stub, log, file);
     }
 
     fn names(&self, node: usize) -> BTreeSet<String> {

@@ -100,18 +100,7 @@ impl Kept {
     /// Ends the process without a step of its own: nothing more is stored or copied.
     fn kill(&mut self) {
         let (log, file) = self.running.take().unwrap();
-        let closed = file.closed();
-        drop(file);
-        self.stub.fault(Fault::CutOff);
-        log.stop(Duration::ZERO);
-        let _ = closed.recv();
-        // Nothing of the old process writes to the store any more.
-        let running = Arc::downgrade(&log);
-        drop(log);
-        while running.strong_count() > 0 {
-            std::thread::yield_now();
-        }
-        self.stub.heal();
+        end_process(&self.stub, log, file);
     }
 
     fn write(&mut self, name: &str, bytes: usize) {
@@ -150,6 +139,21 @@ impl Kept {
         let invented: Vec<_> = names.iter().filter(|name| !self.answered.contains(*name)).collect();
         assert!(invented.iter().all(|name| self.unknown.contains(*name)), "never written: {invented:?}");
     }
+}
+
+/// Ends a process without a step of its own. Then nothing of it writes to the store any more.
+pub fn end_process(stub: &S3Stub, log: Arc<StoreLog>, file: Arc<File>) {
+    let closed = file.closed();
+    drop(file);
+    stub.fault(Fault::CutOff);
+    log.stop(Duration::ZERO);
+    let _ = closed.recv();
+    let running = Arc::downgrade(&log);
+    drop(log);
+    while running.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+    stub.heal();
 }
 
 fn names(db: &rusqlite::Connection) -> rusqlite::Result<BTreeSet<String>> {
