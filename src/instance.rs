@@ -46,7 +46,7 @@ pub struct Instance {
     /// Keeps the commits of all files in a store, if one is set.
     pub store_log: Option<Arc<StoreLog>>,
     /// Which node serves what, if several serve. Set by the server.
-    placement: OnceLock<Arc<dyn NodeDirectory>>,
+    node_directory: OnceLock<Arc<dyn NodeDirectory>>,
     /// The address of the listener. The system may have chosen the port.
     listens: OnceLock<SocketAddr>,
 }
@@ -152,7 +152,7 @@ impl Instance {
             executors: Executors::start(pools, config.hashing_threads, &supervisor)?,
             supervisor,
             started_at: now,
-            placement: OnceLock::new(),
+            node_directory: OnceLock::new(),
             listens: OnceLock::new(),
             store_log: log,
             storage,
@@ -179,14 +179,14 @@ impl Instance {
         let _ = self.listens.set(address);
     }
 
-    /// Which node serves what. `None` if only this one serves.
-    pub fn placement(&self) -> Option<&Arc<dyn NodeDirectory>> {
-        self.placement.get()
+    /// Tells which node serves what. `None` if only this one serves.
+    pub fn node_directory(&self) -> Option<&Arc<dyn NodeDirectory>> {
+        self.node_directory.get()
     }
 
-    /// Sets the placement, once.
-    pub fn is_placed_by(&self, placement: Arc<dyn NodeDirectory>) {
-        let _ = self.placement.set(placement);
+    /// Sets who tells which node serves what, once.
+    pub fn set_node_directory(&self, directory: Arc<dyn NodeDirectory>) {
+        let _ = self.node_directory.set(directory);
     }
 
     /// Applies other settings. The data directory stays.
@@ -218,7 +218,7 @@ impl Instance {
 
     /// Whether this server serves a workspace: the only one, or the node that owns it.
     pub fn serves(&self, id: Uuid) -> bool {
-        self.placement().is_none_or(|nodes| nodes.owner_of_workspace(id) == cluster::Owner::ThisNode)
+        self.node_directory().is_none_or(|nodes| nodes.owner_of_workspace(id) == cluster::Owner::ThisNode)
     }
 
     /// Fails if another node serves a workspace.
@@ -228,7 +228,7 @@ impl Instance {
 
     /// Whether this server does the work that only one node should do.
     pub fn is_central_node(&self) -> bool {
-        self.placement().is_none_or(|nodes| nodes.central_node() == cluster::Owner::ThisNode)
+        self.node_directory().is_none_or(|nodes| nodes.central_node() == cluster::Owner::ThisNode)
     }
 
     /// The version of the placement of the workspaces on nodes. 0 if this is the only server.

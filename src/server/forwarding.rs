@@ -20,7 +20,7 @@ use super::dispatch;
 use super::log::RequestLog;
 use super::node_requests::{NodeClient, NodeRequest, NodeRequestBody, SendError, remove_connection_headers};
 use super::response_body::{self, Outgoing, StreamAborted, Unending};
-use super::service::{Service, now};
+use super::service::{Service, check_announced, next_piece, now};
 use crate::api::{BodyKind, Error, Result, Route};
 use crate::auth::NodeKey;
 use crate::cluster::{NodeDirectory, Owner};
@@ -40,9 +40,9 @@ const LONGEST: Duration = Duration::from_secs(900);
 const MOST_ATTEMPTS: usize = 4;
 
 /// The other nodes.
-pub struct Nodes {
+pub struct OtherNodes {
     pub client: NodeClient,
-    placement: Arc<dyn NodeDirectory>,
+    directory: Arc<dyn NodeDirectory>,
     instance: Arc<Instance>,
 }
 
@@ -65,22 +65,22 @@ pub enum ForwardedBody {
 #[derive(Clone)]
 pub struct RelayedResponse;
 
-impl Nodes {
-    pub fn new(instance: Arc<Instance>, key: NodeKey, placement: Arc<dyn NodeDirectory>) -> Self {
+impl OtherNodes {
+    pub fn new(instance: Arc<Instance>, key: NodeKey, directory: Arc<dyn NodeDirectory>) -> Self {
         let client = NodeClient::new(key, instance.config.node_name.clone());
-        Self { client, placement, instance }
+        Self { client, directory, instance }
     }
 
     pub fn owner(&self, subject: Subject) -> Owner {
         match subject {
-            Subject::Central => self.placement.central_node(),
-            Subject::Workspace(id) => self.placement.owner_of_workspace(id),
+            Subject::Central => self.directory.central_node(),
+            Subject::Workspace(id) => self.directory.owner_of_workspace(id),
         }
     }
 
     pub async fn refresh(&self) {
-        let placement = Arc::clone(&self.placement);
-        dispatch::run_on(&self.instance.executors.blocking, move || placement.refresh()).await;
+        let directory = Arc::clone(&self.directory);
+        dispatch::run_on(&self.instance.executors.blocking, move || directory.refresh()).await;
     }
 
     /// Refreshes the placement unless it already tells that another node serves the workspace.
@@ -110,7 +110,7 @@ impl Service {
     /// Forwards a request and waits for the head of the response. `None` if this node is to handle it.
     pub async fn forward(
         &self,
-        nodes: &Nodes,
+        nodes: &OtherNodes,
         request: &NodeRequest,
         (mut subject, route): (Subject, &Route),
         mut body: ForwardedBody,
@@ -132,7 +132,7 @@ impl Service {
                     nodes.refresh().await;
                     continue;
                 }
-                _ => return Nodes::unserved(subject, elsewhere(subject)),
+                _ => return OtherNodes::unserved(subject, elsewhere(subject)),
             };
             let Some(unsent) = body.take() else { return Err(elsewhere(subject)) };
             log.forwarded_to(&name);
@@ -153,7 +153,7 @@ impl Service {
                 Ok(Err(SendError::Unreachable(unsent))) => {
                     body.restore(unsent);
                     if has_failed || subject == Subject::Central {
-                        return Nodes::unserved(subject, Error::NodeUnreachable);
+                        return OtherNodes::unserved(subject, Error::NodeUnreachable);
                     }
                     has_failed = true;
                     nodes.refresh().await;
@@ -161,14 +161,14 @@ impl Service {
                 Ok(Err(SendError::NoResponse)) | Err(_) if !is_read => return Err(Error::OutcomeUnknown),
                 Ok(Err(SendError::NoResponse)) | Err(_) => {
                     if has_failed || subject == Subject::Central {
-                        return Nodes::unserved(subject, Error::NodeUnreachable);
+                        return OtherNodes::unserved(subject, Error::NodeUnreachable);
                     }
                     has_failed = true;
                     nodes.refresh().await;
                 }
             }
         }
-        Nodes::unserved(subject, elsewhere(subject))
+        OtherNodes::unserved(subject, elsewhere(subject))
     }
 
     /// Reads the body of a request that is forwarded if it is of the usual size. A larger one is streamed: only the node
@@ -186,32 +186,15 @@ impl Service {
             return Ok(ForwardedBody::Whole(Bytes::new()));
         };
         let announced = incoming.size_hint().lower();
-        if announced > kind.max_bytes() as u64 {
-            return Err(Error::TooLarge(kind.max_bytes()));
-        }
-        if announced > 0 && !is_accepted {
-            return Err(Error::UnsupportedMediaType(kind));
-        }
+        check_announced(announced, kind, is_accepted)?;
         let until = tokio::time::Instant::now() + self.instance.config.body_timeout;
         let (mut pieces, mut length) = (VecDeque::new(), 0);
         while announced <= BodyKind::USUAL as u64 && length <= BodyKind::USUAL {
-            let piece = match tokio::time::timeout_at(until, incoming.frame()).await {
-                Ok(None) => {
-                    *body = None;
-                    return match length > 0 && !is_accepted {
-                        true => Err(Error::UnsupportedMediaType(kind)),
-                        false => Ok(ForwardedBody::Whole(Bytes::from(Vec::from(pieces).concat()))),
-                    };
-                }
-                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-                Ok(Some(Err(_))) => {
-                    *body = None;
-                    return Err(Error::BadRequest("The body could not be read."));
-                }
-                Err(_) => {
-                    *body = None;
-                    return Err(Error::BodyTimeout);
-                }
+            let Some(piece) = next_piece(body, until).await? else {
+                return match length > 0 && !is_accepted {
+                    true => Err(Error::UnsupportedMediaType(kind)),
+                    false => Ok(ForwardedBody::Whole(Bytes::from(Vec::from(pieces).concat()))),
+                };
             };
             length += piece.len();
             if length > kind.max_bytes() {

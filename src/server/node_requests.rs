@@ -184,7 +184,8 @@ impl NodeClient {
         connections.pop().map(|idle| idle.sender)
     }
 
-    /// Keeps a connection once the body of its response is read. One whose body is not read to its end is closed.
+    /// Keeps a connection for later requests as soon as the client has read the whole response. If the client leaves before,
+    /// hyper closes the connection.
     fn keep(&self, url: &str, mut sender: SendRequest<NodeRequestBody>) {
         let (idle, url) = (Arc::clone(&self.idle), url.to_owned());
         tokio::spawn(async move {

@@ -155,8 +155,8 @@ fn serves_domain(ctx: &BlockingCtx<'_>) -> Result<Plain> {
 
 /// The server lets only other nodes call this.
 fn notify(ctx: &BlockingCtx<'_>) -> Result<NoContent> {
-    if let Some(placement) = ctx.instance.placement() {
-        placement.notify();
+    if let Some(nodes) = ctx.instance.node_directory() {
+        nodes.notify();
     }
     Ok(NoContent)
 }

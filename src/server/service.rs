@@ -16,7 +16,7 @@ use super::admission::{Admission, Admitted};
 use super::dispatch::{self, DispatchResult};
 use super::event_streams::EventStreams;
 use super::forwarded::Forwarded;
-use super::forwarding::{self, ForwardedBody, Nodes, RelayedResponse, Subject};
+use super::forwarding::{self, ForwardedBody, OtherNodes, RelayedResponse, Subject};
 use super::log::RequestLog;
 use super::response_body::{self, Outgoing};
 use super::{address, cors, multipart, node_requests, operations};
@@ -48,7 +48,7 @@ pub struct Service {
     streams: Arc<EventStreams>,
     stopping: watch::Sender<bool>,
     /// The other nodes, if several serve.
-    pub(super) nodes: Option<Nodes>,
+    pub(super) nodes: Option<OtherNodes>,
 }
 
 /// Permission to hold one large body, returned on drop.
@@ -72,9 +72,9 @@ impl Service {
     }
 
     /// Forwards requests to the nodes that serve their workspaces.
-    pub fn among_nodes(self, key: NodeKey, placement: Arc<dyn NodeDirectory>) -> Self {
-        self.instance.is_placed_by(Arc::clone(&placement));
-        let nodes = Nodes::new(Arc::clone(&self.instance), key, placement);
+    pub fn among_nodes(self, key: NodeKey, directory: Arc<dyn NodeDirectory>) -> Self {
+        self.instance.set_node_directory(Arc::clone(&directory));
+        let nodes = OtherNodes::new(Arc::clone(&self.instance), key, directory);
         Self { nodes: Some(nodes), ..self }
     }
 
@@ -415,29 +415,12 @@ impl Service {
         B: Body<Data = Bytes> + Unpin,
     {
         let Some(incoming) = body else { return Ok((Bytes::new(), None)) };
-        let (announced, largest) = (incoming.size_hint().lower(), kind.max_bytes());
-        if announced > largest as u64 {
-            return Err(Error::TooLarge(largest));
-        }
+        let largest = kind.max_bytes();
         let is_refused = request.sent_as.is_none() && kind != BodyKind::OAuthForm;
-        if announced > 0 && is_refused {
-            return Err(Error::UnsupportedMediaType(kind));
-        }
+        check_announced(incoming.size_hint().lower(), kind, !is_refused)?;
         let until = Instant::now() + self.instance.config.body_timeout;
         let (mut pieces, mut length, mut room) = (Vec::new(), 0, None);
-        loop {
-            let piece = match tokio::time::timeout_at(until, incoming.frame()).await {
-                Ok(None) => break,
-                Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
-                Ok(Some(Err(_))) => {
-                    *body = None;
-                    return Err(Error::BadRequest("The body could not be read."));
-                }
-                Err(_) => {
-                    *body = None;
-                    return Err(Error::BodyTimeout);
-                }
-            };
+        while let Some(piece) = next_piece(body, until).await? {
             length += piece.len();
             if length > largest {
                 return Err(Error::TooLarge(largest));
@@ -447,7 +430,6 @@ impl Service {
             }
             pieces.push(piece);
         }
-        *body = None;
         if length > 0 && is_refused {
             return Err(Error::UnsupportedMediaType(kind));
         }
@@ -464,6 +446,32 @@ impl Service {
         let _of_all = Arc::clone(&self.large_bodies).try_acquire_owned().map_err(|_| Error::Overloaded)?;
         Ok(BodyPermit { _of_group, _of_all })
     }
+}
+
+/// Checks the announced length of a body before any of it is read.
+pub fn check_announced(announced: u64, kind: BodyKind, is_accepted: bool) -> Result<()> {
+    match announced {
+        0 => Ok(()),
+        _ if announced > kind.max_bytes() as u64 => Err(Error::TooLarge(kind.max_bytes())),
+        _ if !is_accepted => Err(Error::UnsupportedMediaType(kind)),
+        _ => Ok(()),
+    }
+}
+
+/// The next piece of a body. `None` at its end. The body is taken away at its end, and when it cannot be read.
+pub async fn next_piece<B>(body: &mut Option<B>, until: Instant) -> Result<Option<Bytes>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let Some(incoming) = body else { return Ok(None) };
+    let piece = match tokio::time::timeout_at(until, incoming.frame()).await {
+        Ok(Some(Ok(frame))) => return Ok(Some(frame.into_data().unwrap_or_default())),
+        Ok(None) => Ok(None),
+        Ok(Some(Err(_))) => Err(Error::BadRequest("The body could not be read.")),
+        Err(_) => Err(Error::BodyTimeout),
+    };
+    *body = None;
+    piece
 }
 
 /// The time at which a request arrives or is forwarded.
