@@ -318,8 +318,10 @@ fn shards_move_to_a_node_that_joins_and_from_one_that_leaves_or_dies() {
     let first = nodes(&cluster, 0);
     first.round_at(Instant::now());
     assert!(owned(&cluster, 0) < 256);
+    assert_eq!(first.other_urls(), ["http://node-1"], "it may only be late, so a commit waits for it");
     first.round_at(Instant::now() + LENGTH);
     assert_eq!(owned(&cluster, 0), 256);
+    assert_eq!(first.other_urls(), [""; 0]);
 }
 
 fn id_of(last: u8) -> Uuid {

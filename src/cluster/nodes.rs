@@ -17,6 +17,7 @@ use super::last_success::LastSuccess;
 use super::lease::Lost;
 use super::placement::{Placement, shard_of};
 use super::rebuild::at_once;
+use super::store_log::StoreLog;
 use crate::object_store::{ETag, ObjectStore, StoreError};
 use crate::storage::{FileKind, Supervisor};
 
@@ -285,25 +286,24 @@ impl Nodes {
         self.placement.read().placement.shard(shard_of(workspace)).epoch
     }
 
-    /// The addresses of the other nodes that are alive.
-    pub fn live_urls(&self) -> Vec<String> {
-        let now = Instant::now();
+    /// The addresses of the other nodes that take part. One that seems to be gone may only be late.
+    pub fn other_urls(&self) -> Vec<String> {
+        let known = self.placement.read();
         let others = self.others.lock();
-        others.values().filter(|known| known.is_live(now)).map(|known| known.node.url.clone()).collect()
+        let taking_part = known.placement.nodes.iter().filter_map(|name| others.get(name));
+        taking_part.filter(|other| !other.node.has_left).map(|other| other.node.url.clone()).collect()
     }
 
     /// Repeats rounds until the server stops. If another data directory has taken the name of this node, the process
-    /// ends. `tell` tells the other nodes that the placement has changed.
-    pub fn keep(
-        self: &Arc<Self>,
-        supervisor: &Arc<Supervisor>,
-        tell: impl Fn() + Send + 'static,
-    ) -> std::io::Result<()> {
+    /// ends.
+    pub fn keep(self: &Arc<Self>, supervisor: &Arc<Supervisor>, log: Weak<StoreLog>) -> std::io::Result<()> {
         let nodes = Arc::clone(self);
         supervisor.spawn("nodes".into(), move || {
             while !nodes.pause() {
-                match nodes.round(Instant::now()) {
-                    Ok(true) => tell(),
+                let Some(log) = log.upgrade() else { return };
+                match nodes.round(Instant::now(), || log.catch_up()) {
+                    // On another thread: a node that does not respond must not keep this one from its renewal.
+                    Ok(true) => log.tell_soon(),
                     Ok(false) => {}
                     Err(RoundError::Lost(Lost)) => {
                         tracing::error!("another server uses the name of this node; this one ends");
@@ -324,7 +324,7 @@ impl Nodes {
 
     #[cfg(test)]
     pub fn round_at(&self, now: Instant) {
-        self.round(now).unwrap();
+        self.round(now, || Ok(())).unwrap();
     }
 
     /// Waits until the next round, and returns whether the server stops.
@@ -343,16 +343,24 @@ impl Nodes {
         self.wake.1.notify_all();
     }
 
-    /// Renews this node, looks at the others, reads the placement, and does this node's part of its changes. Returns
-    /// whether it has changed the placement.
-    fn round(&self, now: Instant) -> Result<bool, RoundError> {
-        let began = Instant::now();
+    /// Renews this node, reads the placement, looks at the others, and does this node's part of the changes. Returns whether
+    /// it has changed the placement. A node that was late may serve again once it takes part, so that the others tell it
+    /// of their commits, and has caught up with the central file since.
+    fn round(&self, now: Instant, catch_up: impl FnOnce() -> anyhow::Result<()>) -> Result<bool, RoundError> {
+        let (began, was_valid) = (Instant::now(), self.is_valid());
         self.renew(false)?;
-        let reading = self.reading.lock();
-        self.read(&reading)?;
-        self.look_at(now, |_| true)?;
-        self.renewed.note(began);
-        Ok(self.act(&reading, now)?)
+        {
+            let reading = self.reading.lock();
+            self.read(&reading)?;
+            self.look_at(now, |_| true)?;
+        }
+        if self.placement.read().placement.nodes.contains(&self.options.name) {
+            if !was_valid {
+                catch_up()?;
+            }
+            self.renewed.note(began);
+        }
+        Ok(self.act(&self.reading.lock(), now)?)
     }
 
     /// Renews the object of this node.

@@ -113,16 +113,27 @@ impl StoreLog {
         }
     }
 
-    /// Tells the other nodes that this one takes part. Returns when they know it.
-    pub fn announce(&self) {
-        let Claim::Nodes(nodes) = &self.claim else { return };
+    /// Tells the other nodes that this one takes part, and then reads what they have committed before they knew it.
+    pub fn announce(&self) -> anyhow::Result<()> {
+        let Claim::Nodes(nodes) = &self.claim else { return Ok(()) };
         if !tell_all(nodes) {
             // They find this node in their next round.
             self.pause(nodes.interval());
         }
+        self.catch_up()
     }
 
-    /// Tells the other nodes that the central file or the placement has changed. Returns when they know it. A node that
+    /// Tells the other nodes that the placement has changed, and does not wait for them.
+    pub(super) fn tell_soon(self: &Arc<Self>) {
+        let log = Arc::clone(self);
+        self.threads.run(move || {
+            if let Claim::Nodes(nodes) = &log.claim {
+                tell_all(nodes);
+            }
+        });
+    }
+
+    /// Tells the other nodes that the central file has changed. Returns when they know it. A node that
     /// does not respond either knows it after [`LONGEST_UNREAD`], or answers nothing by then.
     pub(super) fn tell_nodes(&self) {
         let Claim::Nodes(nodes) = &self.claim else { return };
@@ -136,5 +147,5 @@ impl StoreLog {
 
 /// Tells the other nodes, and returns whether all know it.
 fn tell_all(nodes: &Nodes) -> bool {
-    at_once(&nodes.live_urls(), |url| nodes.tell(url)).iter().all(Result::is_ok)
+    at_once(&nodes.other_urls(), |url| nodes.tell(url)).iter().all(Result::is_ok)
 }

@@ -104,7 +104,7 @@ pub struct StoreLog {
     nonce: String,
     clock: fn() -> Timestamp,
     supervisor: Arc<Supervisor>,
-    threads: Threads,
+    pub(super) threads: Threads,
     keys: KeyCopies,
     metrics: StoreMetrics,
     files: Mutex<HashMap<String, Arc<Mutex<FileState>>>>,
@@ -176,13 +176,9 @@ impl StoreLog {
         let follower = Arc::clone(&log);
         supervisor.spawn("store".into(), move || follower.follow())?;
         if let Claim::Nodes(nodes) = &log.claim {
-            let (follower, teller) = (Arc::clone(&log), Arc::downgrade(&log));
+            let follower = Arc::clone(&log);
             supervisor.spawn("central".into(), move || follower.follow_central())?;
-            nodes.keep(supervisor, move || {
-                if let Some(log) = teller.upgrade() {
-                    log.tell_nodes();
-                }
-            })?;
+            nodes.keep(supervisor, Arc::downgrade(&log))?;
         }
         Ok(log)
     }

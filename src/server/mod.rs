@@ -133,7 +133,7 @@ pub fn run(
     temp_dir::delete_abandoned(&instance.config.data_dir)?;
     allow_for_files(&instance)?;
     let Front { listeners, tls, runtime, node_key, hangup } = front;
-    let _node = node_key.clone().and_then(|key| node_server(&instance, key));
+    let _node = node_key.clone().map(|key| node_server(&instance, key)).transpose()?.flatten();
     let jobs = Jobs::start(Arc::clone(&instance))?;
     let mut service = Service::new(Arc::clone(&instance), Arc::new(router));
     if let (Some(key), Some(log)) = (node_key, &instance.store_log) {
@@ -148,13 +148,14 @@ pub fn run(
 }
 
 /// The part of the server that works with other nodes, if several serve the instance.
-fn node_server(instance: &Arc<Instance>, key: NodeKey) -> Option<Arc<dyn NodeServer>> {
-    let log = instance.store_log.as_ref()?;
+fn node_server(instance: &Arc<Instance>, key: NodeKey) -> anyhow::Result<Option<Arc<dyn NodeServer>>> {
+    let Some(log) = &instance.store_log else { return Ok(None) };
+    let Some(nodes) = log.nodes() else { return Ok(None) };
     let notifier = NodeNotifier::new(key, instance.config.node_name.clone());
     let server: Arc<dyn NodeServer> = Arc::new(InstanceNode { instance: Arc::clone(instance), notifier });
-    log.nodes()?.serve(Arc::downgrade(&server));
-    log.announce();
-    Some(server)
+    nodes.serve(Arc::downgrade(&server));
+    log.announce()?;
+    Ok(Some(server))
 }
 
 /// Descriptors of an open workspace: the database, its WAL, the WAL index, and usually one reader's two.
