@@ -27,8 +27,8 @@ pub trait NodeDirectory: Send + Sync {
     /// Reads the placement again, because a node was unreachable or is no longer the owner. May wait.
     fn refresh(&self);
 
-    /// Another node has stored something. May wait; the other node waits for the return.
-    fn notify(&self);
+    /// Another node has stored something. May wait; the other node responds to its client once this node knows it.
+    fn notify(&self) -> anyhow::Result<()>;
 }
 
 impl NodeDirectory for StoreLog {
@@ -48,11 +48,9 @@ impl NodeDirectory for StoreLog {
         }
     }
 
-    fn notify(&self) {
+    fn notify(&self) -> anyhow::Result<()> {
         self.refresh();
-        if let Err(error) = self.catch_up() {
-            tracing::warn!(error = format!("{error:#}"), "the central file was not followed");
-        }
+        self.catch_up()
     }
 }
 

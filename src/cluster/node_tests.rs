@@ -209,10 +209,16 @@ fn insert(file: &Arc<File>, node: usize, name: &str, bytes: usize) -> Result<(),
     })
 }
 
+/// As the directory reads: beside the lanes, without waiting for a commit of the node.
+fn has(file: &File, name: &str) -> bool {
+    let db = storage::open_reader(file.path()).unwrap();
+    db.query_row("SELECT EXISTS (SELECT 1 FROM written WHERE name = ?1)", [name], |row| row.get(0)).unwrap()
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Write(usize, usize),
-    /// All nodes at once.
+    /// All nodes at once. Every node has each write when it is answered.
     WriteAll,
     Checkpoint(usize),
     Restart(usize),
@@ -244,20 +250,22 @@ proptest! {
                 Step::WriteAll => {
                     let files = cluster.running.iter().map(|(node, running)| (*node, Arc::clone(&running.file)));
                     let files: Vec<_> = files.collect();
-                    let written: Vec<(String, Result<(), Error>)> = thread::scope(|scope| {
+                    let written: Vec<Vec<String>> = thread::scope(|scope| {
                         let threads: Vec<_> = files.iter().map(|(node, file)| {
+                            let files = &files;
                             scope.spawn(move || {
-                                let name = format!("{n}-{node}");
-                                let done = insert(file, *node, &name, 100);
-                                (name, done)
+                                let names = (0..4).map(|write| format!("{n}-{node}-{write}"));
+                                names.inspect(|name| {
+                                    insert(file, *node, name, 100).unwrap();
+                                    for (other, file) in files {
+                                        assert!(has(file, name), "node {other} lacks {name}, which was answered");
+                                    }
+                                }).collect()
                             })
                         }).collect();
                         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
                     });
-                    for (name, done) in written {
-                        done.unwrap();
-                        cluster.answered.insert(name);
-                    }
+                    cluster.answered.extend(written.into_iter().flatten());
                 }
                 Step::Checkpoint(node) => cluster.running[&node].file.checkpoint().unwrap(),
                 Step::Restart(node) => {

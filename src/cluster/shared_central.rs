@@ -26,6 +26,17 @@ const READ_EVERY: Duration = Duration::from_millis(1200);
 /// A node that has not read the end of the log for so long answers nothing.
 pub const LONGEST_UNREAD: Duration = Duration::from_secs(2);
 
+/// Pause before looking again whether a commit of this node is stored or undone.
+const OWN_COMMIT_PAUSE: Duration = Duration::from_millis(2);
+
+/// How far the segments of other nodes were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Followed {
+    ToEnd,
+    /// Nothing was written, since this node has a commit that is not stored.
+    OwnCommitWaits,
+}
+
 /// A segment that another node has written.
 struct OthersSegment {
     head: Head,
@@ -50,26 +61,32 @@ impl StoreLog {
         }
     }
 
-    /// Writes what other nodes have committed to the central file.
+    /// Writes what other nodes have committed to the central file. Returns when the file has all that the store had at the
+    /// call.
     pub fn catch_up(&self) -> anyhow::Result<()> {
         let Some(path) = path_of(&self.options.data_dir, CENTRAL) else { return Ok(()) };
         let state = self.state(CENTRAL);
-        let mut known = state.lock();
-        if known.position.is_none() {
-            return Ok(());
+        let last = Instant::now() + LONGEST_UNREAD;
+        loop {
+            let began = Instant::now();
+            let mut known = state.lock();
+            ensure!(known.position.is_some(), "the central file has no position in its log yet");
+            if self.follow_others(&path, &mut known, false)? == Followed::ToEnd {
+                self.central_read.note(began);
+                return Ok(());
+            }
+            drop(known);
+            ensure!(began < last, "a commit of this node waits for the store");
+            self.pause(OWN_COMMIT_PAUSE);
         }
-        let began = Instant::now();
-        self.follow_others(&path, &mut known, false)?;
-        self.central_read.note(began);
-        Ok(())
     }
 
     /// Writes the segments of other nodes into the central file. `undoes` first undoes the commits that are not stored;
     /// otherwise such commits are left to their writer, which finds the same segments.
-    pub(super) fn follow_others(&self, path: &Path, known: &mut FileState, undoes: bool) -> anyhow::Result<()> {
-        let Some(position) = known.position.clone() else { return Ok(()) };
+    pub(super) fn follow_others(&self, path: &Path, known: &mut FileState, undoes: bool) -> anyhow::Result<Followed> {
+        let Some(position) = known.position.clone() else { return Ok(Followed::ToEnd) };
         let segments = self.segments_behind(&position.head)?;
-        let Some(last) = segments.last() else { return Ok(()) };
+        let Some(last) = segments.last() else { return Ok(Followed::ToEnd) };
         // A commit may depend on a new key.
         key_copies::restore(&self.store, &self.options.data_dir)?;
         let end = storage::overwrite_pages(path, || {
@@ -83,7 +100,7 @@ impl StoreLog {
             segments.iter().try_for_each(|segment| add_pages(&segment.body, &mut pages))?;
             Ok(Some(pages))
         })?;
-        let Some(end) = end else { return Ok(()) };
+        let Some(end) = end else { return Ok(Followed::OwnCommitWaits) };
         known.segments += segments.len() as u64;
         known.segment_bytes += segments.iter().map(|segment| segment.body.len() as u64).sum::<u64>();
         let position = Position { head: last.head.clone(), wal: Some(end), is_copied: false };
@@ -92,7 +109,7 @@ impl StoreLog {
         if let (true, Claim::Nodes(nodes)) = (undoes, &self.claim) {
             nodes.forget_central();
         }
-        Ok(())
+        Ok(Followed::ToEnd)
     }
 
     fn segments_behind(&self, head: &Head) -> anyhow::Result<Vec<OthersSegment>> {

@@ -805,7 +805,7 @@ impl StoreLog {
                 }
                 Err(error) if !error.is::<Overtaken>() => error,
                 Err(_) if is_shared => match self.follow_others(path, &mut known, true) {
-                    Ok(()) => {
+                    Ok(_) => {
                         self.waiting.lock().committed.remove(path);
                         return commit.work_again();
                     }

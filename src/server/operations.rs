@@ -153,11 +153,13 @@ fn serves_domain(ctx: &BlockingCtx<'_>) -> Result<Plain> {
     Ok(OK)
 }
 
-/// The server lets only other nodes call this.
+/// The server lets only other nodes call this. After 503, the other node waits until this one knows it or answers nothing.
 fn notify(ctx: &BlockingCtx<'_>) -> Result<NoContent> {
-    if let Some(nodes) = ctx.instance.node_directory() {
-        nodes.notify();
-    }
+    let Some(nodes) = ctx.instance.node_directory() else { return Ok(NoContent) };
+    nodes.notify().map_err(|error| {
+        tracing::warn!(error = format!("{error:#}"), "the central file was not followed");
+        Error::Overloaded
+    })?;
     Ok(NoContent)
 }
 

@@ -59,8 +59,9 @@ impl NodeDirectory for FixedPlacement {
         }
     }
 
-    fn notify(&self) {
+    fn notify(&self) -> anyhow::Result<()> {
         self.notified.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
