@@ -18,7 +18,7 @@ use crate::durable_fs;
 use crate::executors::Executors;
 use crate::metrics::Metrics;
 use crate::node_state::NodeState;
-use crate::storage::{self, CommitLog, File, FileKind, Limits, Storage, Supervisor};
+use crate::storage::{self, CommitLog, File, FileKind, Limits, Storage, Supervisor, UpdateCopies};
 use crate::tenancy::lifecycle::{self, Template};
 use crate::tenancy::{self, Central, ChangeRecorder, Directory, InstanceRecord, InstanceTempDir, Pools, journal};
 use crate::values::{Password, PublicUrl, Timestamp};
@@ -126,6 +126,7 @@ impl Instance {
             },
             &supervisor,
             commit_log,
+            UpdateCopies::of_data_dir(data),
         )?;
         let pools = Pools {
             database: config.database_threads,
@@ -252,6 +253,11 @@ impl Instance {
     /// The path of a workspace file in the trash.
     pub fn trash_path(&self, id: Uuid) -> PathBuf {
         lifecycle::trash_path(&self.config.data_dir, id)
+    }
+
+    /// The copies of files as they were before their last update.
+    pub fn update_copies(&self) -> UpdateCopies {
+        UpdateCopies::of_data_dir(&self.config.data_dir)
     }
 
     /// Creates a temporary folder for files that are being copied.

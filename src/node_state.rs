@@ -30,6 +30,8 @@ pub struct NodeState {
     pub running_imports: Mutex<HashMap<(Uuid, i64), Arc<AtomicUsize>>>,
     pub backup_jobs: Arc<JobSlot<BackupTask>>,
     pub checks: Arc<JobSlot<()>>,
+    /// Workspaces whose files have an older version, and wait for their update.
+    pub waiting_updates: AtomicUsize,
     /// The figures of the last hour, read once a minute, oldest first.
     pub figures: Mutex<VecDeque<FiguresReading>>,
 }
@@ -72,6 +74,7 @@ impl NodeState {
             running_imports: Mutex::default(),
             backup_jobs: JobSlot::new("work on a backup"),
             checks: JobSlot::new("a check"),
+            waiting_updates: AtomicUsize::new(0),
             figures: Mutex::default(),
         }
     }

@@ -20,6 +20,7 @@ mod setting_flags;
 mod status;
 mod table;
 mod token;
+mod upgrade;
 mod user;
 mod workspace;
 
@@ -60,7 +61,7 @@ const GLOBAL: &str = "Global options";
 /// The default settings files: the first that exists is read.
 const SETTINGS_FILES: [&str; 2] = ["cx-engine.toml", "/etc/cx-engine/cx-engine.toml"];
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage or settings, 3 doctor or status found problems.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (the reason is on stderr), 2 wrong usage or settings, 3 doctor, status or upgrade check found problems.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -133,6 +134,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check the versions of the files before an upgrade of the program, or go back after one
+    #[command(subcommand)]
+    Upgrade(upgrade::UpgradeCommand),
     /// Ask the server whether it is ready; exit code 0 if it is
     Health,
     /// Print the completion script of a shell
@@ -254,6 +258,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Status { json } => return status::run(&to_read()?, *json, now),
         Command::Cluster(command) => return cluster::run(command, &cli.settings(&SettingArgs::default())?, now),
+        Command::Upgrade(command) => return upgrade::run(command, &cli.config(&SettingArgs::default())?, now),
         Command::Health => health::run(&cli.settings(&SettingArgs::default())?)?,
         Command::Completions { shell } => out!("{}", manuals::completions(*shell)),
         Command::Man { folder } => manuals::write_pages(folder)?,

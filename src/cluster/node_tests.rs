@@ -17,7 +17,7 @@ use super::*;
 use crate::api::Error;
 use crate::object_store::StoreSettings;
 use crate::object_store::s3_stub::{Fault, S3Stub};
-use crate::storage::{File, FileKind, Limits, Storage};
+use crate::storage::{File, FileKind, Limits, Storage, UpdateCopies};
 
 const NOW: fn() -> Timestamp = || Timestamp::from_seconds(1_800_000_000);
 const LENGTH: Duration = Duration::from_secs(10);
@@ -125,7 +125,8 @@ impl Cluster {
         let supervisor = Arc::<Supervisor>::default();
         let log = StoreLog::start(self.store(), Claim::Nodes(nodes), options, &supervisor, NOW).unwrap();
         let limits = Limits { read_turns: 2, longest_lane: 100, statement: Duration::from_secs(20) };
-        let storage = Storage::start(2, limits, &supervisor, Some(Arc::clone(&log) as _)).unwrap();
+        let copies = UpdateCopies::of_data_dir(&self.data(node));
+        let storage = Storage::start(2, limits, &supervisor, Some(Arc::clone(&log) as _), copies).unwrap();
         let file = File::in_service(&storage, path, FileKind::Central);
         file.open().unwrap();
         self.servers.lock().insert(format!("http://node-{node}"), Arc::clone(&log));

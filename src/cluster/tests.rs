@@ -15,7 +15,7 @@ use crate::api::Error;
 use crate::config::Acknowledge;
 use crate::object_store::StoreSettings;
 use crate::object_store::s3_stub::{Fault, S3Stub};
-use crate::storage::{File, FileKind, Limits, Storage, StoredState};
+use crate::storage::{File, FileKind, Limits, Storage, StoredState, UpdateCopies};
 use crate::tenancy::lifecycle;
 
 const NOW: fn() -> Timestamp = || Timestamp::from_seconds(1_800_000_000);
@@ -89,7 +89,8 @@ impl Kept {
         let supervisor = Arc::<Supervisor>::default();
         let log = StoreLog::start(self.store(), Claim::Alone(self.epoch), options, &supervisor, NOW).unwrap();
         let limits = Limits { read_turns: 2, longest_lane: 100, statement: Duration::from_secs(20) };
-        let storage = Storage::start(2, limits, &supervisor, Some(Arc::clone(&log) as _)).unwrap();
+        let copies = UpdateCopies::of_data_dir(&self.data());
+        let storage = Storage::start(2, limits, &supervisor, Some(Arc::clone(&log) as _), copies).unwrap();
         self.running = Some((log, File::in_service(&storage, self.path(), FileKind::Workspace)));
     }
 

@@ -1,9 +1,11 @@
 //! Background work. One round per second saves the last uses of tokens and keys, finishes deletions, empties the trash,
 //! closes invitations, deletes old tokens and old entries of the audit logs, and checkpoints WALs. Separate threads
-//! send mail and webhooks, because other servers are slow, and reindex after an update.
+//! send mail and webhooks, because other servers are slow, and update and reindex the files after an update of the
+//! program.
 //!
 //! A round takes the time as a value. Running it again at any moment is safe.
 
+mod file_updates;
 pub mod index_maintenance;
 pub mod mail_sender;
 pub mod webhook_sender;
@@ -27,6 +29,7 @@ use crate::tenancy::{journal, kept_uploads, lifecycle};
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants;
 use crate::workspace::{imports, integration_keys, settings::Settings, webhook_deliveries};
+use file_updates::Updater;
 use index_maintenance::Indexer;
 use webhook_sender::WebhookSender;
 
@@ -48,12 +51,16 @@ const EXPIRED_TOKENS_ARE_KEPT: i64 = 30 * 86_400;
 /// start.
 const MAIL_SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
 
+/// Longest wait for the update of a file when the server stops.
+const UPDATE_SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
+
 /// The background threads.
 pub struct Jobs {
     maintenance: JobThread,
     mail: JobThread,
     webhooks: JobThread,
     indexes: JobThread,
+    updates: JobThread,
 }
 
 /// A thread that repeats a round.
@@ -67,6 +74,7 @@ impl Jobs {
     pub fn start(instance: Arc<Instance>) -> std::io::Result<Self> {
         let for_mail = Arc::clone(&instance);
         let mut indexer = Indexer::new(Arc::clone(&instance));
+        let mut updater = Updater::new(Arc::clone(&instance));
         let courier = WebhookSender::start(Arc::clone(&instance), Timestamp::now)?;
         let supervised = Arc::clone(&instance.supervisor);
         let supervisor = || Arc::clone(&supervised);
@@ -87,6 +95,7 @@ impl Jobs {
                 if for_mail.is_central_node() { mail_sender::round(&for_mail, Timestamp::now()) } else { Ok(()) }
             })?,
             indexes: JobThread::start("indexes", OFTEN, supervisor(), move |n| indexer.round(n))?,
+            updates: JobThread::start("updates", OFTEN, supervisor(), move |_| updater.round())?,
             webhooks: JobThread::start("webhooks", OFTEN, supervisor(), move |_| courier.round(Timestamp::now()))?,
         })
     }
@@ -95,8 +104,11 @@ impl Jobs {
     pub fn stop(self) {
         let (house, mail) = (self.maintenance.request_stop(), self.mail.request_stop());
         let (webhooks, indexes) = (self.webhooks.request_stop(), self.indexes.request_stop());
+        let updates = self.updates.request_stop();
         let _ = (house.recv(), webhooks.recv(), indexes.recv());
         let _ = mail.recv_timeout(MAIL_SHUTDOWN_WAIT);
+        // An update that is cut off is undone by SQLite, and begins again at the next start.
+        let _ = updates.recv_timeout(UPDATE_SHUTDOWN_WAIT);
     }
 }
 
@@ -169,6 +181,7 @@ pub fn round(instance: &Arc<Instance>, now: Timestamp, whole: bool) -> Result<()
         }
         tidy_shared_trash(instance)?;
         kept_uploads::delete_expired(&instance.config.data_dir, now)?;
+        instance.update_copies().delete_expired(now)?;
         maintain_open(instance, now);
         instance.central.file().checkpoint()?;
     }
@@ -231,6 +244,7 @@ fn finish_deletions(instance: &Arc<Instance>) -> Result<()> {
 
 fn empty_trash(instance: &Arc<Instance>, now: Timestamp) -> Result<()> {
     for id in instance.central.workspaces_trashed_before(now.plus(-instance.config.trash_days * 86_400).seconds())? {
+        instance.update_copies().delete_of(&id.to_string())?;
         instance.central.delete_trashed_workspace(id, instance.trash_path(id))?;
     }
     Ok(())
@@ -245,7 +259,8 @@ fn tidy_shared_trash(instance: &Instance) -> Result<()> {
     let known: HashSet<Uuid> = instance.central.workspaces_trashed_before(i64::MAX)?.into_iter().collect();
     for path in lifecycle::trashed_files(data)? {
         let id: Option<Uuid> = path.file_stem().and_then(|name| name.to_str()?.parse().ok());
-        if id.is_some_and(|id| !known.contains(&id)) {
+        if let Some(id) = id.filter(|id| !known.contains(id)) {
+            instance.update_copies().delete_of(&id.to_string())?;
             lifecycle::delete_file(&path)?;
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -88,6 +89,9 @@ fn register_files(instance: &Instance, open: &[Arc<File>], registry: &mut Regist
         bytes.get_or_create(&FileLabels { file, part }).set(size.cast_signed());
     }
     registry.register("open_workspaces", "Workspaces with open files", ConstGauge::new(open.len() as i64));
+    let waiting = instance.node.waiting_updates.load(Ordering::Relaxed);
+    let help = "Workspaces whose files wait for their update to the version of the program";
+    registry.register("workspaces_waiting_for_update", help, ConstGauge::new(waiting as i64));
     registry.register_with_unit(
         "sqlite",
         "Size on disk of the central file and of open workspaces, and of their write-ahead logs",

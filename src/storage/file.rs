@@ -22,6 +22,7 @@ use super::snapshot::companion_path;
 use super::sqlite_connection::{self, Readers};
 use super::storage_metrics::StorageMetrics;
 use super::threads::{DATABASE_THREADS, Supervisor, Threads};
+use super::update_copies::UpdateCopies;
 
 /// Maximum writes in one transaction. A larger batch takes longer and is not cheaper per write.
 const LARGEST_BATCH: usize = 256;
@@ -63,6 +64,8 @@ pub struct Storage {
     supervisor: Arc<Supervisor>,
     /// Keeps the commits of the files in service.
     log: Option<Arc<dyn CommitLog>>,
+    /// Where the files in service are copied to before they are migrated.
+    copies: UpdateCopies,
     pub metrics: StorageMetrics,
 }
 
@@ -72,6 +75,7 @@ impl Storage {
         limits: Limits,
         supervisor: &Arc<Supervisor>,
         log: Option<Arc<dyn CommitLog>>,
+        copies: UpdateCopies,
     ) -> std::io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             threads: Threads::start(DATABASE_THREADS, threads, supervisor)?,
@@ -81,6 +85,7 @@ impl Storage {
             limits,
             supervisor: Arc::clone(supervisor),
             log,
+            copies,
             metrics: StorageMetrics::default(),
         }))
     }
@@ -136,6 +141,8 @@ pub struct File {
     share: Mutex<Arc<Share>>,
     /// Waiters for the closing of the file. Dropping these senders, after the connections, notifies them.
     waiting_for_end: Mutex<Vec<Sender<()>>>,
+    /// Whether it is the file of a data directory, and not a copy of one.
+    is_in_service: bool,
     /// For a file whose commits are kept.
     kept: Option<KeptFile>,
 }
@@ -162,15 +169,21 @@ impl File {
             is_long: AtomicBool::new(false),
             is_overtaken: AtomicBool::new(false),
         });
-        Self::with_log(storage, path, kind, kept)
+        Self::with_log(storage, path, kind, true, kept)
     }
 
     /// A file whose commits are not kept, such as a copy.
     pub fn new(storage: &Arc<Storage>, path: PathBuf, kind: FileKind) -> Arc<Self> {
-        Self::with_log(storage, path, kind, None)
+        Self::with_log(storage, path, kind, false, None)
     }
 
-    fn with_log(storage: &Arc<Storage>, path: PathBuf, kind: FileKind, kept: Option<KeptFile>) -> Arc<Self> {
+    fn with_log(
+        storage: &Arc<Storage>,
+        path: PathBuf,
+        kind: FileKind,
+        is_in_service: bool,
+        kept: Option<KeptFile>,
+    ) -> Arc<Self> {
         let limits = storage.limits;
         let most = u32::try_from(limits.read_turns).unwrap_or(u32::MAX);
         Arc::new(Self {
@@ -182,6 +195,7 @@ impl File {
             batches: AtomicU64::new(0),
             ready: OnceLock::new(),
             waiting_for_end: Mutex::default(),
+            is_in_service,
             kept,
             storage: Arc::clone(storage),
             share: Mutex::new(match kind {
@@ -609,7 +623,7 @@ impl File {
         let mut writer = self.writer.lock();
         if writer.is_none() {
             let mut db = self.connect(sqlite_connection::open_writer)?;
-            migrate::migrate(&mut db, self.kind).with_context(|| format!("cannot use {}", self.path.display()))?;
+            self.migrate(&mut db).with_context(|| format!("cannot use {}", self.path.display()))?;
             // The pages from which the schema was read are not needed again.
             db.execute_batch("PRAGMA shrink_memory")?;
             *writer = Some(db);
@@ -617,6 +631,14 @@ impl File {
             let _ = self.ready.set(());
         }
         Ok(writer)
+    }
+
+    fn migrate(&self, db: &mut Connection) -> anyhow::Result<()> {
+        let version = migrate::check_version(db, self.kind)?;
+        if self.is_in_service && version < self.kind.version() {
+            self.storage.copies.keep(&self.path, version)?;
+        }
+        migrate::migrate(db, self.kind)
     }
 }
 

@@ -1,10 +1,14 @@
 //! Migrations: the steps, embedded in the program, that bring an older file to the current version.
 
+use std::fs;
+use std::io::Read;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rusqlite::Connection;
 
+use super::snapshot::is_checkpointed;
+use super::sqlite_connection::open_reader;
 use crate::durable_fs;
 
 mod central {
@@ -72,6 +76,20 @@ pub fn check_version(db: &Connection, kind: FileKind) -> anyhow::Result<i64> {
         1.. => Ok(found),
         _ => Err(NotOurs.into()),
     }
+}
+
+/// The version of a file that may be in use, without opening it where that is possible.
+pub fn read_version(path: &Path) -> anyhow::Result<i64> {
+    // Otherwise the WAL may have a newer header.
+    if !is_checkpointed(path) {
+        return Ok(open_reader(path)?.query_row("PRAGMA user_version", [], |row| row.get(0))?);
+    }
+    let mut header = [0; 64];
+    fs::File::open(path)?.read_exact(&mut header).map_err(|_| NotOurs)?;
+    let (magic, [.., a, b, c, d]) = (&header[..16], header);
+    // SQLite, "Database File Format", 1.3: the magic text, and the user version at byte 60.
+    ensure!(magic == b"SQLite format 3\0", NotOurs);
+    Ok(i64::from(i32::from_be_bytes([a, b, c, d])))
 }
 
 fn apply(db: &mut Connection, kind: FileKind) -> anyhow::Result<()> {

@@ -22,6 +22,7 @@ mod sqlite_connection;
 mod storage_metrics;
 mod stored_state;
 mod threads;
+mod update_copies;
 mod wal;
 
 pub use batch::{Fault, Job, Verdict};
@@ -33,7 +34,7 @@ pub use foreign::{open_verified, verify_schema};
 pub use integrity::{integrity_problems, schema};
 #[cfg(test)]
 pub use migrate::create_of_version;
-pub use migrate::{FileKind, NewerVersion, check_version, create, migrate};
+pub use migrate::{FileKind, NewerVersion, check_version, create, migrate, read_version};
 pub use page_writer::overwrite_pages;
 pub(crate) use record::record;
 pub use record::{Stored, uuid_column};
@@ -43,6 +44,7 @@ pub use sqlite_connection::{apart, copy_wal, open_reader, open_writer, transacti
 pub use storage_metrics::StorageMetrics;
 pub use stored_state::{StoredAt, StoredState, forget_store, is_stored};
 pub use threads::{DATABASE_THREADS, STACK, Supervisor, Threads};
+pub use update_copies::{UpdateCopies, UpdateCopy};
 pub use wal::{CommittedPages, FilePages, Wal, WalPosition, pages_at};
 
 #[cfg(test)]

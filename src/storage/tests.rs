@@ -22,7 +22,8 @@ impl TestFile {
         let path = folder.path().join("file.sqlite");
         create(&path, FileKind::Workspace).unwrap();
         let limits = Limits { read_turns: 2, longest_lane, statement: Duration::from_millis(300) };
-        let storage = Storage::start(3, limits, &Arc::default(), None).unwrap();
+        let storage =
+            Storage::start(3, limits, &Arc::default(), None, UpdateCopies::of_data_dir(folder.path())).unwrap();
         Self { file: File::new(&storage, path, FileKind::Workspace), storage, _folder: folder }
     }
 

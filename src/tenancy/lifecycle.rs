@@ -127,12 +127,27 @@ pub fn trash_path(data: &Path, id: Uuid) -> PathBuf {
     data.join("trash").join(format!("{id}.sqlite"))
 }
 
+/// The files of workspaces in service.
+pub fn live_files(data: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for folder in entries(&data.join("workspaces"))?.into_iter().filter(|path| path.is_dir()) {
+        files.extend(entries(&folder)?.into_iter().filter(is_file_of_workspace));
+    }
+    Ok(files)
+}
+
 /// The files in the trash.
 pub fn trashed_files(data: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = data.join("trash");
-    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "sqlite")).collect())
+    Ok(entries(&data.join("trash"))?.into_iter().filter(is_file_of_workspace).collect())
+}
+
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
+fn is_file_of_workspace(path: &PathBuf) -> bool {
+    path.extension().is_some_and(|end| end == "sqlite")
 }
 
 /// Whether Litestream has replicated the file at a path. Its metadata folder next to the file shows that. Litestream

@@ -41,6 +41,8 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("token list", "ada@example.com"),
     ("token revoke", "1"),
     ("token rotate-keys", "--lost"),
+    ("upgrade check", ""),
+    ("upgrade revert", ""),
     ("user add", "ada@example.com --workspace acme"),
     ("user list", "--workspace acme"),
     ("user remove", "ada@example.com --workspace acme"),

@@ -66,6 +66,7 @@ mod tls;
 mod token_scopes;
 mod trash;
 mod units;
+mod upgrades;
 mod webhooks;
 mod workspace_names;
 mod writers;
