@@ -131,14 +131,14 @@ pub fn trash_path(data: &Path, id: Uuid) -> PathBuf {
 pub fn live_files(data: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in entries(&data.join("workspaces"))?.into_iter().filter(|path| path.is_dir()) {
-        files.extend(entries(&folder)?.into_iter().filter(is_file_of_workspace));
+        files.extend(entries(&folder)?.into_iter().filter(|path| is_file_of_workspace(path)));
     }
     Ok(files)
 }
 
 /// The files in the trash.
 pub fn trashed_files(data: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    Ok(entries(&data.join("trash"))?.into_iter().filter(is_file_of_workspace).collect())
+    Ok(entries(&data.join("trash"))?.into_iter().filter(|path| is_file_of_workspace(path)).collect())
 }
 
 fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -146,7 +146,7 @@ fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     entries.map(|entry| Ok(entry?.path())).collect()
 }
 
-fn is_file_of_workspace(path: &PathBuf) -> bool {
+fn is_file_of_workspace(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "sqlite")
 }
 

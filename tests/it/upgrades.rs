@@ -153,7 +153,7 @@ fn a_damaged_file_stops_the_update_of_no_other() {
 fn files_of_a_newer_program_are_named() {
     let older = Older::new();
     let newer = older.files().remove(0);
-    let db = rusqlite::Connection::open(&newer).unwrap();
+    let db = sqlite(&newer);
     db.pragma_update(None, "user_version", 999).unwrap();
     drop(db);
     let (code, found) = older.check();
