@@ -122,7 +122,7 @@ mod tests {
         }
         let kept = copies.list().unwrap();
         let names: Vec<_> = kept.iter().map(|copy| (copy.file.as_str(), copy.version)).collect();
-        assert_eq!(names, [("two-with-dash", 7), ("one", 7)]);
+        assert_eq!(names, [("one", 7), ("two-with-dash", 7)]);
         for copy in &kept {
             let db = open_writer(&copy.path).unwrap();
             let zones: i64 =
