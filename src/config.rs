@@ -21,7 +21,7 @@ use crate::object_store::StoreSettings;
 use crate::values::{Networks, PublicUrl};
 use setting_table::nearest;
 pub use setting_table::{SETTINGS, Setting, SettingGroup, SettingKind};
-use values::without_password;
+use values::{is_public_domain, without_password};
 
 /// The validated settings.
 #[derive(Debug, Clone)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Enables TLS without a proxy.
     pub tls: Option<TlsFiles>,
+    /// Enables TLS without a proxy, with certificates by ACME.
+    pub acme: Option<AcmeSettings>,
     /// The `max-age` of HSTS, in seconds; 0 omits the header.
     pub hsts_max_age: u32,
     /// Redirects plain HTTP to HTTPS. Only with TLS.
@@ -117,6 +119,22 @@ pub struct Quotas {
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+/// The directory of Let's Encrypt.
+pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// How certificates are got by ACME (RFC 8555).
+#[derive(Debug, Clone, Default)]
+pub struct AcmeSettings {
+    pub email: String,
+    pub directory: String,
+    /// The root certificate of a private authority.
+    pub root: Option<PathBuf>,
+    /// Sets DNS records. With it, one wildcard certificate serves all hosts.
+    pub dns_hook: Option<PathBuf>,
+    /// Certificates per week for hosts that have none.
+    pub weekly_limit: usize,
 }
 
 /// How the servers of an object store reach and recognize each other.
@@ -211,7 +229,11 @@ impl RawSettings {
     }
 
     fn value(&self, setting: &Setting) -> &str {
-        self.values.get(setting.name).map_or(setting.default, |(value, _)| value.trim())
+        self.values.get(setting.name).map_or(setting.default_with(self), |(value, _)| value.trim())
+    }
+
+    fn uses_acme(&self) -> bool {
+        self.values.get("acme_email").is_some_and(|(email, _)| !email.trim().is_empty())
     }
 
     /// Overwrites values with those of `other`.
@@ -283,15 +305,15 @@ impl Config {
     pub fn new(typed: &RawSettings) -> anyhow::Result<Self> {
         let mut config = Self { settings_file: typed.file.clone(), ..Self::blank() };
         for setting in SETTINGS {
-            let typed = typed.values.get(setting.name);
-            let value = typed.map_or(setting.default, |(value, _)| value.as_str());
-            if (setting.set)(&mut config, value.trim()).is_none() {
-                let origin = typed.map_or("the default", |(_, origin)| origin.as_str());
+            let value = typed.value(setting);
+            if (setting.set)(&mut config, value).is_none() {
+                let origin = typed.values.get(setting.name).map_or("the default", |(_, origin)| origin.as_str());
                 // A malformed URL is hidden entirely, because its password cannot be found in it.
                 let shown = if setting.is_secret() { "…".into() } else { format!("{value:?}") };
                 bail!("{} = {shown} (from {origin}) is not allowed: it must be {}", setting.name, setting.allowed);
             }
         }
+        config.check_acme()?;
         if config.read_turns >= config.database_threads {
             bail!(
                 "read_turns = {} is not allowed: it must be less than database_threads = {}",
@@ -314,9 +336,36 @@ impl Config {
         Ok(config)
     }
 
+    /// Certificates by ACME need a domain that the authority can reach, and no other source of certificates.
+    fn check_acme(&self) -> anyhow::Result<()> {
+        let Some(acme) = &self.acme else { return Ok(()) };
+        if self.tls.is_some() {
+            bail!("acme_email and tls_certificate exclude each other: remove the one that is not wanted");
+        }
+        if acme.directory == LETS_ENCRYPT && !is_public_domain(&self.central_domain) {
+            bail!(
+                "acme_email needs a public domain: Let's Encrypt issues no certificate for central_domain = {:?}. Set \
+                 central_domain, or acme_directory to an authority of your network",
+                self.central_domain
+            );
+        }
+        if self.node.is_some() && acme.dns_hook.is_none() {
+            bail!(
+                "acme_email with node_url needs acme_dns_hook: the authority may reach any of the servers, and only one \
+                 of them has the proof for a host"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether this server speaks TLS itself.
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some() || self.acme.is_some()
+    }
+
     /// The scheme of a connection, unless a proxy reports another.
     pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+        if self.has_tls() { "https" } else { "http" }
     }
 
     /// The public URL of a server that listens at `listens`: the setting, or else a URL derived from other settings.
@@ -325,7 +374,7 @@ impl Config {
         let central = &self.central_domain;
         let url = match &self.public_url {
             Some(set) => set.clone(),
-            None if self.tls.is_some() => PublicUrl::new("https", central, listens.port()),
+            None if self.has_tls() => PublicUrl::new("https", central, listens.port()),
             None if !self.trusted_proxies.is_empty() => PublicUrl::new("https", central, 443),
             None => PublicUrl::new("http", central, listens.port()),
         };
@@ -338,6 +387,7 @@ impl Config {
             settings_file: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: None,
+            acme: None,
             hsts_max_age: 0,
             redirect_listen: None,
             data_dir: PathBuf::new(),
@@ -399,7 +449,7 @@ pub fn print(typed: &RawSettings) -> String {
     for setting in SETTINGS {
         let (value, origin) = match typed.values.get(setting.name) {
             Some((value, origin)) => (value.as_str(), origin.as_str()),
-            None => (setting.default, "the default"),
+            None => (setting.default_with(typed), "the default"),
         };
         text += &format!("# {}: {}. From {origin}.\n", setting.about, setting.allowed);
         match without_password(value).filter(|_| setting.is_secret()) {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::api::Error;
 use crate::auth::{Keys, Passwords};
+use crate::certificates::CertificateStore;
 use crate::cluster::{self, CommandLog, NodeDirectory, StoreLog};
 use crate::config::{Config, LiveConfig};
 use crate::durable_fs;
@@ -47,6 +48,8 @@ pub struct Instance {
     pub store_log: Option<Arc<StoreLog>>,
     /// Which node serves what, if several serve. Set by the server.
     node_directory: OnceLock<Arc<dyn NodeDirectory>>,
+    /// The certificates by ACME. Set by the server.
+    certificates: OnceLock<Arc<CertificateStore>>,
     /// The address of the listener. The system may have chosen the port.
     listens: OnceLock<SocketAddr>,
 }
@@ -154,6 +157,7 @@ impl Instance {
             supervisor,
             started_at: now,
             node_directory: OnceLock::new(),
+            certificates: OnceLock::new(),
             listens: OnceLock::new(),
             store_log: log,
             storage,
@@ -188,6 +192,16 @@ impl Instance {
     /// Sets who tells which node serves what, once.
     pub fn set_node_directory(&self, directory: Arc<dyn NodeDirectory>) {
         let _ = self.node_directory.set(directory);
+    }
+
+    /// The certificates that the server gets by ACME. `None` for a command.
+    pub fn certificates(&self) -> Option<&Arc<CertificateStore>> {
+        self.certificates.get()
+    }
+
+    /// Sets the certificates by ACME, once.
+    pub fn set_certificates(&self, certificates: Arc<CertificateStore>) {
+        let _ = self.certificates.set(certificates);
     }
 
     /// Applies other settings. The data directory stays.

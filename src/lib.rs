@@ -28,6 +28,9 @@ pub mod cluster;
 /// The TLS certificate of the settings.
 pub mod tls_certificate;
 
+/// Certificates by ACME: when each is ordered, and their files.
+pub mod certificates;
+
 /// Metrics for `/metrics` that are counted when they happen.
 pub mod metrics;
 

@@ -28,9 +28,13 @@ impl Validity {
     pub fn read(files: &TlsFiles) -> anyhow::Result<Self> {
         let path = &files.certificate;
         let text = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-        let no_certificate = || format!("{} has no certificate in PEM", path.display());
-        let block = Pem::iter_from_buffer(&text).next().with_context(no_certificate)?.with_context(no_certificate)?;
-        let certificate = block.parse_x509().with_context(no_certificate)?;
+        Self::of_pem(&text).with_context(|| format!("{} has no certificate in PEM", path.display()))
+    }
+
+    /// Reads the first certificate of a text in PEM.
+    pub fn of_pem(text: &[u8]) -> anyhow::Result<Self> {
+        let block = Pem::iter_from_buffer(text).next().context("it is empty")??;
+        let certificate = block.parse_x509()?;
         let validity = certificate.validity();
         let moment = |time: &x509_parser::time::ASN1Time| Timestamp::from_seconds(time.timestamp());
         Ok(Self { begins_at: moment(&validity.not_before), expires_at: moment(&validity.not_after) })

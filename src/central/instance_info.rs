@@ -28,6 +28,13 @@ const FIELDS: &[Field] = &[
     labelled("open_workspaces", "Open workspaces", "Espaces de travail ouverts"),
     labelled("disk_bytes", "Size on disk", "Taille sur le disque"),
     labelled("certificate_expires_at", "Certificate expires", "Fin du certificat"),
+    labelled("certificates", "Valid certificates", "Certificats valides"),
+    labelled("certificates_failed", "Hosts without a new certificate", "Hôtes sans nouveau certificat"),
+    labelled(
+        "certificate_orders_left",
+        "New certificates left this week",
+        "Nouveaux certificats possibles cette semaine",
+    ),
 ];
 
 const ROUTES: &[Route] =
@@ -57,8 +64,15 @@ pub struct InstanceInfo {
     open_workspaces: usize,
     /// Size of the data directory, in bytes.
     disk_bytes: u64,
-    /// End of the TLS certificate (UTC). Null if the server has none, or if its file cannot be read.
+    /// End of the TLS certificate (UTC); of several, the first end. Null if the server has none, or if its file cannot be
+    /// read.
     certificate_expires_at: Option<Timestamp>,
+    /// Number of valid certificates that the server got by ACME. Null without `acme_email`.
+    certificates: Option<usize>,
+    /// Number of hosts whose last order of a certificate failed. Null without `acme_email`.
+    certificates_failed: Option<usize>,
+    /// Number of hosts that can still get their first certificate this week. Null without `acme_email`.
+    certificate_orders_left: Option<usize>,
 }
 
 fn show(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceInfo>> {
@@ -71,6 +85,7 @@ fn show(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceInfo>> {
             count("SELECT count(*) FROM workspaces WHERE status = 'trashed'")?,
         ))
     })?;
+    let certificates = instance.certificates().map(|store| store.summary(ctx.now));
     Ok(Ok200(InstanceInfo {
         version: env!("CARGO_PKG_VERSION"),
         sqlite_version: rusqlite::version(),
@@ -82,7 +97,13 @@ fn show(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceInfo>> {
         workspaces_in_trash,
         open_workspaces: instance.registry.count(),
         disk_bytes: size(&instance.config.data_dir),
-        certificate_expires_at: tls_certificate::expires_at(instance.config.tls.as_ref()),
+        certificate_expires_at: match &certificates {
+            Some(summary) => summary.expires_at,
+            None => tls_certificate::expires_at(instance.config.tls.as_ref()),
+        },
+        certificates: certificates.as_ref().map(|summary| summary.valid),
+        certificates_failed: certificates.as_ref().map(|summary| summary.failed),
+        certificate_orders_left: certificates.as_ref().map(|summary| summary.orders_left),
     }))
 }
 

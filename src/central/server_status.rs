@@ -9,6 +9,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use super::instance_figures;
+use crate::certificates::{CertificateStore, CertificateSummary};
 use crate::durable_fs;
 use crate::instance::Instance;
 use crate::metrics::resident_memory;
@@ -35,6 +36,9 @@ pub struct ServerStatus {
     pub ended_threads: Vec<String>,
     /// The object store. Null without one.
     pub store: Option<StoreReport>,
+    /// Whether the server gets certificates by ACME. The setting may be a flag of the server.
+    #[serde(default)]
+    pub uses_acme: bool,
 }
 
 /// The figures of the minutes since the start, at most an hour.
@@ -74,6 +78,7 @@ impl ServerStatus {
                 .store_log
                 .as_ref()
                 .map(|log| StoreReport { waiting_files: log.waiting_files(), trouble: log.trouble() }),
+            uses_acme: instance.certificates().is_some(),
         }
     }
 
@@ -86,6 +91,17 @@ impl ServerStatus {
         };
         status.map(Some).with_context(|| format!("{} cannot be read", path.display()))
     }
+}
+
+/// The state of the certificates by ACME, of this server or of the one that runs. `None` without ACME.
+pub fn certificates(instance: &Instance, now: Timestamp) -> anyhow::Result<Option<CertificateSummary>> {
+    if let Some(store) = instance.certificates() {
+        return Ok(Some(store.summary(now)));
+    }
+    let data = &instance.config.data_dir;
+    let is_used_by = |server: Option<ServerStatus>| server.is_some_and(|server| server.uses_acme);
+    let is_used = instance.config.acme.is_some() || instance.is_running() && is_used_by(ServerStatus::read(data)?);
+    if is_used { CertificateStore::read_summary(data, now) } else { Ok(None) }
 }
 
 /// Writes the report. If that fails, the age of the last one tells.

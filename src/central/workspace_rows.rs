@@ -1,6 +1,6 @@
 //! The rows of workspaces in the central file: who owns one, its name, its subdomain and its status.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use schemars::JsonSchema;
@@ -87,6 +87,14 @@ impl Central {
             let mut statement = db.prepare("SELECT id, status FROM workspaces ORDER BY id")?;
             let rows = statement.query_map([], |row| Ok((uuid_column(row, 0)?, row.get(1)?)))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+    }
+
+    /// The subdomains of all workspaces that have a host.
+    pub fn subdomains(&self) -> Result<HashSet<String>> {
+        self.read(|db| {
+            let sql = "SELECT subdomain FROM workspaces WHERE status IN ('active', 'suspended')";
+            Ok(db.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
         })
     }
 

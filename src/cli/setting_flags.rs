@@ -27,9 +27,11 @@ pub fn heading(group: SettingGroup) -> &'static str {
 fn value_name(setting: &Setting) -> &'static str {
     match (setting.name, setting.kind) {
         ("listen" | "redirect_listen", _) => "ADDRESS",
-        ("tls_certificate" | "tls_key" | "store_key_file" | "store_secret_file", _) => "FILE",
+        ("tls_certificate" | "tls_key" | "acme_root" | "acme_dns_hook" | "store_key_file" | "store_secret_file", _) => {
+            "FILE"
+        }
         ("backup_dir", _) => "FOLDER",
-        ("public_url" | "smtp_url" | "store_url", _) => "URL",
+        ("public_url" | "smtp_url" | "store_url" | "acme_directory", _) => "URL",
         (_, SettingKind::Number) => "NUMBER",
         (_, SettingKind::Seconds) => "SECONDS",
         (_, SettingKind::Flag) => "BOOL",

@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use super::backup::{counted, own_repository};
 use super::doctor::FOUND;
-use crate::central::server_status::ServerStatus;
+use crate::central::server_status::{self, ServerStatus};
+use crate::certificates::CertificateSummary;
 use crate::cli::output::{out, outln};
 use crate::config::Config;
 use crate::findings::Check;
@@ -19,6 +20,9 @@ use crate::values::Timestamp;
 
 /// A server reports once a minute. After this many seconds without a report it hangs.
 const SILENT_AFTER: i64 = 180;
+
+/// Hosts with a problem of their certificate that are named.
+const NAMED_HOSTS: usize = 3;
 
 /// Seconds after which the last backup is too old: two days, since the timer of the package takes one a day.
 const BACKUP_TOO_OLD: i64 = 2 * 86_400;
@@ -34,7 +38,10 @@ struct InstanceStatus {
     workspaces: WorkspaceCounts,
     /// The newest backup. Null without one.
     backup: Option<LastBackup>,
+    /// Of several certificates, the first end.
     certificate_expires_at: Option<Timestamp>,
+    /// The certificates by ACME. Null without ACME.
+    certificates: Option<CertificateSummary>,
     mail: MailCounts,
     /// The last check by `doctor` or an operator. Null before the first.
     check: Option<LastCheck>,
@@ -101,6 +108,11 @@ impl InstanceStatus {
         if let Some(certificate) = certificate.filter(|certificate| certificate.is_ending(now)) {
             problems.push(format!("the certificate must be renewed before {}", certificate.expires_at));
         }
+        let certificates = server_status::certificates(instance, now).unwrap_or_else(|error| {
+            problems.push(format!("the certificates cannot be read: {error:#}"));
+            None
+        });
+        problems.extend(certificates.iter().flat_map(problems_of_certificates));
         let [queued, retried, dead] = instance.central.count_mails()?;
         if dead > 0 {
             let count = counted(usize::try_from(dead)?, "mail");
@@ -118,7 +130,11 @@ impl InstanceStatus {
             server,
             workspaces: WorkspaceCounts::read(instance)?,
             backup,
-            certificate_expires_at: certificate.map(|certificate| certificate.expires_at),
+            certificate_expires_at: match &certificates {
+                Some(certificates) => certificates.expires_at,
+                None => certificate.map(|certificate| certificate.expires_at),
+            },
+            certificates,
             mail: MailCounts { queued, retried, dead },
             check,
             store_url: config.store.as_ref().map(|settings| settings.url.to_string()),
@@ -167,8 +183,17 @@ impl InstanceStatus {
                 None => "none".into(),
             },
         );
-        if let Some(expires_at) = self.certificate_expires_at {
-            line("certificate", format!("until {expires_at}"));
+        let until = self.certificate_expires_at.map(|expires_at| format!("until {expires_at}"));
+        match (&self.certificates, until) {
+            (Some(CertificateSummary { valid, failed, orders_left, .. }), until) => {
+                let until = until.map(|until| format!(", the first {until}")).unwrap_or_default();
+                line(
+                    "certificates",
+                    format!("{valid} valid{until}; {failed} failed; {orders_left} new ones left this week"),
+                );
+            }
+            (None, Some(until)) => line("certificate", until),
+            (None, None) => {}
         }
         let MailCounts { queued, retried, dead } = self.mail;
         line("mail", format!("{queued} queued, {retried} retried, {dead} dead"));
@@ -231,6 +256,14 @@ fn problems_of_server(is_running: bool, server: Option<&ServerStatus>, now: Time
         problems.push(format!("commits cannot be stored: {trouble}"));
     }
     problems
+}
+
+/// Hosts without a certificate, and certificates that end. The first are named.
+fn problems_of_certificates(certificates: &CertificateSummary) -> Vec<String> {
+    let problems = &certificates.problems;
+    let named = problems.iter().take(NAMED_HOSTS).map(|found| format!("{}: {}", found.what, found.problem));
+    let more = problems.len().saturating_sub(NAMED_HOSTS);
+    named.chain((more > 0).then(|| format!("certificates of {more} more: see `cx-engine doctor`"))).collect()
 }
 
 fn last_backup(config: &Config) -> anyhow::Result<Option<LastBackup>> {

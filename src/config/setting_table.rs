@@ -5,16 +5,19 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::values::{
-    domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp, within,
+    acme_directory, domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp,
+    within,
 };
-use super::{Config, NodeSettings, TlsFiles};
+use super::{AcmeSettings, Config, LETS_ENCRYPT, NodeSettings, RawSettings, TlsFiles};
 use crate::object_store::StoreSettings;
-use crate::values::{PublicUrl, TimeZone, phone};
+use crate::values::{Email, PublicUrl, TimeZone, phone};
 
 /// One setting: `max_waiting` in the file, `--max-waiting`, `CX_MAX_WAITING`.
 pub struct Setting {
     pub name: &'static str,
     pub default: &'static str,
+    /// The default of a server that gets its certificates by ACME, if it is another.
+    acme_default: Option<&'static str>,
     pub about: &'static str,
     pub allowed: &'static str,
     pub kind: SettingKind,
@@ -50,7 +53,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::main("listen", "127.0.0.1:8080", SettingKind::Text, |config, text| {
         text.parse().ok().map(|listen| config.listen = listen)
     })
-    .about("Address and port to listen on; port 0 picks a free port")
+    .acme_default("[::]:443")
+    .about("Address and port to listen on; port 0 picks a free port. With acme_email, the default is [::]:443")
     .allowed("an address and a port, like 127.0.0.1:8080 or [::1]:8080"),
     Setting::main("tls_certificate", "", SettingKind::Text, |config, text| {
         config.tls = (!text.is_empty()).then(|| TlsFiles { certificate: text.into(), key: PathBuf::new() });
@@ -67,6 +71,54 @@ pub const SETTINGS: &[Setting] = &[
     })
     .about("Private key of the certificate; read again when the file changes")
     .allowed("the path of a PEM file, with tls_certificate"),
+    Setting::main("acme_email", "", SettingKind::Text, |config, text| {
+        if !text.is_empty() {
+            let email: Email = text.parse().ok()?;
+            config.acme = Some(AcmeSettings { email: email.to_string(), ..AcmeSettings::default() });
+        }
+        Some(())
+    })
+    .about(
+        "Get certificates by ACME, and give the authority this address. Setting it accepts the authority's terms of \
+                service",
+    )
+    .allowed("an email address, without tls_certificate"),
+    Setting::main("acme_directory", LETS_ENCRYPT, SettingKind::Text, |config, text| match &mut config.acme {
+        Some(acme) => acme_directory(text).map(|url| acme.directory = url),
+        None => (text == LETS_ENCRYPT).then_some(()),
+    })
+    .about("Directory of the authority that issues certificates by ACME; the default is Let's Encrypt")
+    .allowed("an https:// URL, with acme_email; http:// only to this machine"),
+    Setting::main("acme_root", "", SettingKind::Text, |config, text| match &mut config.acme {
+        Some(acme) => {
+            acme.root = (!text.is_empty()).then(|| text.into());
+            Some(())
+        }
+        None => text.is_empty().then_some(()),
+    })
+    .about("Root certificate by which the ACME server is recognized; empty means the roots of the system")
+    .allowed("the path of a PEM file, with acme_email"),
+    Setting::main("acme_dns_hook", "", SettingKind::Text, |config, text| match &mut config.acme {
+        Some(acme) => {
+            acme.dns_hook = (!text.is_empty()).then(|| text.into());
+            Some(())
+        }
+        None => text.is_empty().then_some(()),
+    })
+    .about(
+        "Program that sets DNS records, called with set or remove, the name and the value of a TXT record. With it, one \
+                wildcard certificate serves all hosts (DNS-01); without it, each host has its own",
+    )
+    .allowed("the path of a program, with acme_email"),
+    Setting::limit("acme_weekly_limit", "40", SettingKind::Number, |config, text| {
+        let limit = within(text, 1, 1_000_000)?;
+        if let Some(acme) = &mut config.acme {
+            acme.weekly_limit = limit;
+        }
+        Some(())
+    })
+    .about("Certificates per week for hosts that have none; renewals do not count. Let's Encrypt allows 50 for a domain")
+    .allowed("a number from 1 to 1000000"),
     Setting::tuning("hsts_max_age", "15552000", SettingKind::Number, |config, text| {
         within(text, 0, 63_072_000).map(|age| config.hsts_max_age = age)
     })
@@ -75,12 +127,13 @@ pub const SETTINGS: &[Setting] = &[
     .reloads(),
     Setting::main("redirect_listen", "", SettingKind::Text, |config, text| {
         if !text.is_empty() {
-            config.redirect_listen = Some(text.parse().ok().filter(|_| config.tls.is_some())?);
+            config.redirect_listen = Some(text.parse().ok().filter(|_| config.has_tls())?);
         }
         Some(())
     })
-    .about("Address that redirects plain HTTP to HTTPS")
-    .allowed("an address and a port, like 0.0.0.0:80, with tls_certificate"),
+    .acme_default("[::]:80")
+    .about("Address that redirects plain HTTP to HTTPS. With acme_email, the default is [::]:80")
+    .allowed("an address and a port, like 0.0.0.0:80, with tls_certificate or acme_email"),
     Setting::main("data_dir", "data", SettingKind::Text, |config, text| {
         (!text.is_empty()).then(|| config.data_dir = text.into())
     })
@@ -477,7 +530,17 @@ pub const SETTINGS: &[Setting] = &[
 
 impl Setting {
     const fn main(name: &'static str, default: &'static str, kind: SettingKind, set: Set) -> Self {
-        Self { name, default, about: "", allowed: "", kind, group: SettingGroup::Main, reloads: false, set }
+        Self {
+            name,
+            default,
+            acme_default: None,
+            about: "",
+            allowed: "",
+            kind,
+            group: SettingGroup::Main,
+            reloads: false,
+            set,
+        }
     }
 
     const fn limit(name: &'static str, default: &'static str, kind: SettingKind, set: Set) -> Self {
@@ -492,12 +555,21 @@ impl Setting {
         Self { about, ..self }
     }
 
+    const fn acme_default(self, default: &'static str) -> Self {
+        Self { acme_default: Some(default), ..self }
+    }
+
     const fn allowed(self, allowed: &'static str) -> Self {
         Self { allowed, ..self }
     }
 
     const fn reloads(self) -> Self {
         Self { reloads: true, ..self }
+    }
+
+    /// The default, given the other settings.
+    pub(super) fn default_with(&self, typed: &RawSettings) -> &'static str {
+        self.acme_default.filter(|_| typed.uses_acme()).unwrap_or(self.default)
     }
 
     pub fn flag(&self) -> String {

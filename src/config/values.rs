@@ -187,6 +187,27 @@ pub fn node_url(text: &str) -> Option<String> {
     is_url.then(|| host_and_port(&url))
 }
 
+/// The URL of an ACME directory. Without TLS it must be on this machine.
+pub fn acme_directory(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let is_loopback = match url.host()? {
+        url::Host::Domain(name) => name == "localhost",
+        url::Host::Ipv4(address) => address.is_loopback(),
+        url::Host::Ipv6(address) => address.is_loopback(),
+    };
+    let is_allowed = url.scheme() == "https" || url.scheme() == "http" && is_loopback;
+    (is_allowed && url.username().is_empty() && url.password().is_none()).then(|| text.to_owned())
+}
+
+/// Whether a public authority may issue a certificate for a domain: it has two labels, and it is not below a name that is
+/// reserved for private networks or examples (RFC 2606, 6761, 6762, 8375).
+pub fn is_public_domain(domain: &str) -> bool {
+    const RESERVED: [&str; 9] =
+        ["localhost", "local", "internal", "test", "invalid", "example", "onion", "home.arpa", "lan"];
+    let is_below = |name: &&str| domain.strip_suffix(*name).is_some_and(|rest| rest.ends_with('.'));
+    domain.contains('.') && !RESERVED.iter().any(is_below)
+}
+
 pub fn domain(text: &str) -> Option<String> {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
     // A last label of digits turns the name into an IP address (WHATWG URL, 3.5).

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::{Error, Resource};
-use crate::central::workspace_lifecycle;
+use crate::central::{server_status, workspace_lifecycle};
 use crate::cluster;
 use crate::durable_fs;
 use crate::instance::Instance;
@@ -53,6 +53,8 @@ choice! {
         MAIL_FAILED = "mail_failed",
         CERTIFICATE_UNREADABLE = "certificate_unreadable",
         CERTIFICATE_ENDING = "certificate_ending",
+        CERTIFICATE_NOT_ISSUED = "certificate_not_issued",
+        CERTIFICATE_NOT_RENEWED = "certificate_not_renewed",
         COMMITS_NOT_STORED = "commits_not_stored",
     }
 }
@@ -66,6 +68,7 @@ choice! {
         RESTORE = "restore",
         REPLACE_CERTIFICATE = "replace_certificate",
         CHECK_STORE = "check_store",
+        CHECK_AUTHORITY = "check_authority",
     }
 }
 
@@ -122,6 +125,7 @@ impl Check {
         let mut findings = Vec::new();
         check_file(&instance.config.data_dir.join("central.sqlite"), "central", FileKind::Central, &mut findings);
         check_certificate(instance, now, &mut findings);
+        check_certificates(instance, now, &mut findings);
         check_store(instance, &mut findings);
         let all = instance.central.workspace_statuses()?.into_iter().map(|(id, _)| id);
         // Each node checks the files that it serves.
@@ -172,6 +176,11 @@ impl Finding {
             Some(_) => Remedy::FIX,
             None if [FindingKind::CERTIFICATE_ENDING, FindingKind::CERTIFICATE_UNREADABLE].contains(&self.kind) => {
                 Remedy::REPLACE_CERTIFICATE
+            }
+            None if [FindingKind::CERTIFICATE_NOT_ISSUED, FindingKind::CERTIFICATE_NOT_RENEWED]
+                .contains(&self.kind) =>
+            {
+                Remedy::CHECK_AUTHORITY
             }
             None if self.kind == FindingKind::COMMITS_NOT_STORED => Remedy::CHECK_STORE,
             None => Remedy::RESTORE,
@@ -381,6 +390,23 @@ fn check_certificate(instance: &Instance, now: Timestamp, findings: &mut Vec<Fin
         Ok(_) => {}
         Err(error) => {
             findings.push(Finding::new(what, FindingKind::CERTIFICATE_UNREADABLE, format!("{error:#}")));
+        }
+    }
+}
+
+/// Finds hosts whose certificate by ACME was not issued or not renewed.
+fn check_certificates(instance: &Instance, now: Timestamp, findings: &mut Vec<Finding>) {
+    match server_status::certificates(instance, now) {
+        Ok(summary) => findings.extend(summary.into_iter().flat_map(|summary| summary.problems).map(|found| {
+            let kind = if found.is_ending {
+                FindingKind::CERTIFICATE_NOT_RENEWED
+            } else {
+                FindingKind::CERTIFICATE_NOT_ISSUED
+            };
+            Finding::new(found.what, kind, found.problem)
+        })),
+        Err(error) => {
+            findings.push(Finding::new("acme", FindingKind::CERTIFICATE_UNREADABLE, format!("{error:#}")));
         }
     }
 }

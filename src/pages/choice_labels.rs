@@ -46,6 +46,14 @@ const OF_FIELDS: &[(&str, &str, Label)] = &[
             "Vérifiez le stockage d’objets\u{a0}: cx-engine cluster check.",
         ),
     ),
+    (
+        "remedy",
+        "check_authority",
+        label(
+            "Read why the authority refused. The server tries again by itself.",
+            "Lisez pourquoi l’autorité a refusé. Le serveur réessaie de lui-même.",
+        ),
+    ),
     ("work", "backup", label("Backup", "Sauvegarde")),
     ("work", "verification", label("Verification", "Vérification")),
     ("day_of_week", "0", label("Sunday", "Dimanche")),
@@ -148,6 +156,8 @@ const OF_ANY_FIELD: &[(&str, Label)] = &[
     ("mail_failed", label("Mail not sent", "Mail non envoyé")),
     ("certificate_unreadable", label("Certificate cannot be read", "Certificat illisible")),
     ("certificate_ending", label("Certificate to renew", "Certificat à renouveler")),
+    ("certificate_not_issued", label("Certificate not issued", "Certificat non délivré")),
+    ("certificate_not_renewed", label("Certificate not renewed", "Certificat non renouvelé")),
     ("commits_not_stored", label("Not in the object store", "Absent du stockage d’objets")),
     ("accepted", label("Accepted", "Acceptée")),
     ("declined", label("Declined", "Refusée")),

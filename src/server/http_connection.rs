@@ -44,8 +44,8 @@ pub fn serve(entrant: Accepted, service: &Arc<Service>, tls: Option<&Arc<Tls>>, 
     tokio::spawn(async move {
         let Accepted { stream, peer, permit: place, tls_port: sent_on } = entrant;
         let _counted = service.instance().metrics.connection_opened();
-        let answering = RequestHandler { service: Arc::clone(&service), peer, sent_on };
-        if let Err(error) = serve_connection(stream, answering, tls).await {
+        let answering = RequestHandler { service: Arc::clone(&service), peer, sent_on, tls };
+        if let Err(error) = serve_connection(stream, answering).await {
             tracing::debug!(%peer, error = %error, "a connection ended with an error");
         }
         drop((place, open));
@@ -58,31 +58,35 @@ struct RequestHandler {
     peer: IpAddr,
     /// If set, requests are only redirected, to this port.
     sent_on: Option<u16>,
+    tls: Option<Arc<Tls>>,
 }
 
 type ConnectionResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
-/// Does the TLS handshake first, if TLS is on. The handshake has as much time as a request's head.
-async fn serve_connection(stream: TcpStream, answering: RequestHandler, tls: Option<Arc<Tls>>) -> ConnectionResult {
+/// Does the TLS handshake first, if TLS is on. The client has as much time for it as for a request's head.
+async fn serve_connection(stream: TcpStream, answering: RequestHandler) -> ConnectionResult {
     stream.set_nodelay(true)?;
     // Each future is boxed: an idle connection has the size of what it does, not of the largest that it could do.
-    let Some(tls) = tls.filter(|_| answering.sent_on.is_none()) else {
+    let Some(tls) = answering.tls.clone().filter(|_| answering.sent_on.is_none()) else {
         return Box::pin(converse(stream, answering)).await;
     };
     let mut stopping = answering.service.stopping();
     let patience = answering.service.instance().config.header_timeout;
     let shaken = tokio::select! {
-        shaken = Box::pin(tokio::time::timeout(patience, tls.accept(stream))) => shaken??,
+        shaken = Box::pin(tls.accept(stream, patience)) => shaken?,
         _ = stopping.changed() => return Ok(()),
     };
-    Box::pin(converse(shaken, answering)).await
+    match shaken {
+        Some(shaken) => Box::pin(converse(shaken, answering)).await,
+        None => Ok(()),
+    }
 }
 
 async fn converse<S>(stream: S, answering: RequestHandler) -> ConnectionResult
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let RequestHandler { service, peer, sent_on } = answering;
+    let RequestHandler { service, peer, sent_on, tls } = answering;
     let config = &service.instance().config;
     let (header_timeout, write_timeout) = (config.header_timeout, config.write_timeout);
     let mut stopping = service.stopping();
@@ -109,8 +113,10 @@ where
         let running = felt.begin();
         let next = seen.take_head(&request);
         let service = Arc::clone(&service);
+        let proof = sent_on.and_then(|_| tls.as_ref()?.http_proof(request.uri().path()));
         async move {
             let mut response = match next {
+                Ok(_) if let Some(proof) = proof => service.prove_host(request, peer, proof),
                 Ok(_) if let Some(port) = sent_on => service.redirect_to_tls(request, peer, port),
                 // hyper keeps the memory of this future until the connection ends. The work of a request is boxed, so that
                 // its memory is free when the response begins.

@@ -17,6 +17,7 @@ use crate::instance::Instance;
 use crate::metrics::{LaneLabels, resident_memory};
 use crate::storage::File;
 use crate::tls_certificate;
+use crate::values::Timestamp;
 
 pub const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -32,7 +33,17 @@ struct OutboxLabels {
 }
 
 /// Threads that are of no executor.
-const OTHER_THREADS: [&str; 5] = ["background", "jobs", "mail", "store", "webhooks"];
+const OTHER_THREADS: [&str; 6] = ["background", "certificates", "jobs", "mail", "store", "webhooks"];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OrderLabels {
+    outcome: &'static str,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ThreadLabels {
@@ -46,7 +57,7 @@ struct FileLabels {
 }
 
 /// All metrics as text. Figures that cannot be determined are omitted.
-pub fn page(instance: &Instance) -> String {
+pub fn page(instance: &Instance, now: Timestamp) -> String {
     let mut registry = Registry::default();
     let ours = registry.sub_registry_with_prefix("cx_engine");
     instance.metrics.register(ours);
@@ -58,7 +69,7 @@ pub fn page(instance: &Instance) -> String {
     register_caches(instance, ours);
     register_outbox(instance, ours);
     register_threads(instance, ours);
-    register_certificate(instance, ours);
+    register_certificates(instance, now, ours);
     register_store(instance, ours);
     ours.register("log_lines_dropped", "Log lines that were dropped", ConstCounter::new(log_writer::dropped()));
     #[cfg(target_os = "linux")]
@@ -149,13 +160,36 @@ fn register_threads(instance: &Instance, registry: &mut Registry) {
     registry.register("thread_panics", "Panics of rounds and tasks; the threads went on", panics);
 }
 
-fn register_certificate(instance: &Instance, registry: &mut Registry) {
-    let Some(expires_at) = tls_certificate::expires_at(instance.config.tls.as_ref()) else { return };
-    registry.register_with_unit(
-        "certificate_expires",
-        "End of the TLS certificate, since the Unix epoch",
-        Unit::Seconds,
-        ConstGauge::new(expires_at.seconds()),
+/// The end of the certificate of the settings, or of the first by ACME. Hosts are no labels: there may be thousands.
+fn register_certificates(instance: &Instance, now: Timestamp, registry: &mut Registry) {
+    let summary = instance.certificates().map(|store| (store.summary(now), store.orders()));
+    let expires_at = match &summary {
+        Some((summary, _)) => summary.expires_at,
+        None => tls_certificate::expires_at(instance.config.tls.as_ref()),
+    };
+    if let Some(expires_at) = expires_at {
+        registry.register_with_unit(
+            "certificate_expires",
+            "End of the TLS certificate, since the Unix epoch; of several, the first end",
+            Unit::Seconds,
+            ConstGauge::new(expires_at.seconds()),
+        );
+    }
+    let Some((summary, (issued, failed))) = summary else { return };
+    let certificates = Family::<CertificateLabels, Gauge>::default();
+    for (state, count) in [("valid", summary.valid), ("failed", summary.failed)] {
+        certificates.get_or_create(&CertificateLabels { state }).set(count as i64);
+    }
+    registry.register("certificates", "Certificates by ACME, and hosts whose last order failed", certificates);
+    let orders = Family::<OrderLabels, Counter>::default();
+    for (outcome, count) in [("issued", issued), ("failed", failed)] {
+        orders.get_or_create(&OrderLabels { outcome }).inc_by(count);
+    }
+    registry.register("certificate_orders", "Orders of certificates by ACME, by outcome", orders);
+    registry.register(
+        "certificate_orders_left",
+        "Hosts that can still get their first certificate this week",
+        ConstGauge::new(summary.orders_left as i64),
     );
 }
 

@@ -1,14 +1,20 @@
 //! The async front end: accepts connections, reads requests, waits for turns, shuts down. Only this module uses hyper
 //! and tokio. The modules below it define how requests are handled.
 
+mod acme_client;
+mod acme_proofs;
 mod address;
 mod admission;
+mod certificate_orders;
 mod cors;
 mod counted_stream;
 mod dispatch;
+mod dns_hook;
 mod event_streams;
+mod file_certificate;
 mod forwarded;
 mod forwarding;
+mod host_certificates;
 mod http_connection;
 mod listener;
 mod log;
@@ -91,7 +97,7 @@ pub struct ConfigSource {
 
 impl Front {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
-        let tls = config.tls.as_ref().map(Tls::new).transpose().context("cannot set up TLS")?.map(Arc::new);
+        let tls = Tls::open(config).context("cannot set up TLS")?;
         let node_key = config.node.as_ref().map(|node| NodeKey::open(&node.secret_file)).transpose()?;
         let listeners = BoundSockets::open(config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
@@ -203,7 +209,7 @@ async fn listen(
     let serve = |entrant, open| http_connection::serve(entrant, &service, tls.as_ref(), open);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     if let Some(tls) = &tls {
-        tls.reload_periodically(instance);
+        tls.start(instance)?;
     }
     let listening = Listening { scheme: config.scheme(), address };
     tracing::info!(

@@ -2,6 +2,7 @@
 //! routes are available on any host, even if there is no workspace. They run outside the limits of other requests.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode, header};
@@ -18,7 +19,9 @@ use crate::api::{
     blocking, get, inline, post,
 };
 use crate::auth::NOTIFY_PATH;
+use crate::config::Config;
 use crate::executors::Executor;
+use crate::instance::Instance;
 use crate::tenancy::Host;
 
 pub const OPERATIONS: Resource = Resource::operations("Operation", ROUTES);
@@ -138,19 +141,41 @@ fn is_on_this_machine(request: &Request) -> bool {
 /// Tells a proxy whether it may get a certificate for a domain (Caddy's on-demand TLS, `ask`): only for hosts that are
 /// served here, suspended or not. A request to the host itself would reveal the same.
 fn serves_domain(ctx: &BlockingCtx<'_>) -> Result<Plain> {
-    let (instance, config) = (ctx.instance, &ctx.instance.config);
     let mut domains = form_urlencoded::parse(ctx.request.query.as_bytes()).filter(|(name, _)| name == "domain");
     let (Some((_, domain)), None) = (domains.next(), domains.next()) else {
         return Err(Error::BadRequest("The query must name one domain: ?domain=acme.example.com."));
     };
-    if address::is_address(&domain) {
+    require_served(ctx.instance, &domain)?;
+    Ok(OK)
+}
+
+/// Fails for a domain that is not served here.
+fn require_served(instance: &Instance, domain: &str) -> Result<()> {
+    let config = &instance.config;
+    if address::is_address(domain) {
         return Err(address::unknown_host(config));
     }
-    if let Host::Workspace(label) = address::tenant(config, &domain)? {
+    if let Host::Workspace(label) = address::tenant(config, domain)? {
         let named = instance.directory.current(&instance.keys)?.by_subdomain(&label)?;
         named.ok_or_else(|| address::unknown_host(config))?;
     }
-    Ok(OK)
+    Ok(())
+}
+
+/// Whether the server itself gets a certificate for a host, by the same rule. Where paths name the workspaces, only the
+/// central host has a name in DNS.
+pub fn needs_certificate(instance: &Instance, host: &str) -> bool {
+    let has_name = !instance.config.workspace_by_path || host == instance.config.central_domain;
+    has_name && require_served(instance, host).is_ok()
+}
+
+/// Like `needs_certificate`, with all subdomains of workspaces.
+pub fn is_among(config: &Config, host: &str, subdomains: &HashSet<String>) -> bool {
+    match address::tenant(config, host) {
+        Ok(Host::Central) => true,
+        Ok(Host::Workspace(label)) => !config.workspace_by_path && subdomains.contains(&label),
+        Err(_) => false,
+    }
 }
 
 /// The server lets only other nodes call this. After 503, the other node waits until this one knows it or answers nothing.
@@ -164,7 +189,7 @@ fn notify(ctx: &BlockingCtx<'_>) -> Result<NoContent> {
 }
 
 fn scrape(ctx: &BlockingCtx<'_>) -> Result<Plain> {
-    Ok(Plain { kind: Some(metrics_page::TYPE), text: metrics_page::page(ctx.instance).into() })
+    Ok(Plain { kind: Some(metrics_page::TYPE), text: metrics_page::page(ctx.instance, ctx.now).into() })
 }
 
 #[cfg(test)]

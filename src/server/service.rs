@@ -164,6 +164,15 @@ impl Service {
         self.finish(line, false, None, place.map(redirect))
     }
 
+    /// Answers an authority that asks over plain HTTP whether a host is ours (RFC 8555, section 8.3).
+    pub fn prove_host<B>(&self, request: http::Request<B>, peer: IpAddr, proof: String) -> Response<Outgoing> {
+        let (head, _) = request.into_parts();
+        let mut response = Response::new(response_body::full(proof.into()));
+        let kind = HeaderValue::from_static("application/octet-stream");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        self.finish(RequestLog::new(&head, peer), false, None, Ok(response))
+    }
+
     /// Drains the rest of an unwanted body, within limits, while the response is sent. A client that writes everything
     /// before it reads would otherwise get a connection reset instead of the response (RFC 9112, 9.6).
     fn drain_in_background<B>(&self, body: B)

@@ -40,7 +40,7 @@ pub async fn reject_all(listener: std::net::TcpListener, tls: Option<Arc<Tls>>) 
         connections.spawn(tokio::time::timeout(LONGEST, async move {
             match tls {
                 Some(tls) => {
-                    if let Ok(stream) = tls.accept(stream).await {
+                    if let Ok(Some(stream)) = tls.accept(stream, LONGEST).await {
                         converse(stream).await;
                     }
                 }

@@ -1,139 +1,101 @@
-//! TLS without a proxy: serves a certificate and its key from files and reloads them when they change.
+//! TLS without a proxy: with the certificate of the settings, or with certificates by ACME.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
-use parking_lot::{Mutex, MutexGuard};
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
-use tokio_rustls::rustls::sign::CertifiedKey;
+use tokio_rustls::rustls::server::{Acceptor, ResolvesServerCert};
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
-use super::dispatch;
-use crate::config::TlsFiles;
+use super::acme_proofs::ACME_TLS;
+use super::file_certificate::FileCertificate;
+use super::host_certificates::HostCertificates;
+use crate::certificates::CertificateStore;
+use crate::config::Config;
 use crate::instance::Instance;
 
-/// Interval between checks of the files.
-const EVERY: Duration = Duration::from_secs(2);
-
-pub struct Tls {
-    acceptor: tokio_rustls::TlsAcceptor,
-    served: Arc<Served>,
-}
-
-/// The certificate being served, and the state of its files when they were last read.
-#[derive(Debug)]
-struct Served {
-    files: TlsFiles,
-    state: Mutex<CertificateState>,
-}
-
-#[derive(Debug)]
-struct CertificateState {
-    certificate: Arc<CertifiedKey>,
-    looks: [Option<FileStamp>; 2],
-}
-
-/// Detects that a file was rewritten or replaced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileStamp {
-    inode: u64,
-    length: u64,
-    changed: (i64, i64),
+pub enum Tls {
+    Files(TlsAcceptor, Arc<FileCertificate>),
+    Acme(Arc<HostCertificates>),
 }
 
 impl Tls {
-    /// Supports HTTP/2 and HTTP/1.1 over TLS 1.3 and 1.2.
-    pub fn new(files: &TlsFiles) -> anyhow::Result<Self> {
-        let looks = look(files);
-        let state = CertificateState { certificate: Arc::new(read(files)?), looks };
-        let served = Arc::new(Served { files: files.clone(), state: Mutex::new(state) });
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&served) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: Arc::new(config).into(), served })
+    /// Supports HTTP/2 and HTTP/1.1 over TLS 1.3 and 1.2. `None` if a proxy speaks TLS, or nobody.
+    pub fn open(config: &Config) -> anyhow::Result<Option<Arc<Self>>> {
+        let tls = match (&config.tls, &config.acme) {
+            (Some(files), _) => {
+                let served = Arc::new(FileCertificate::open(files)?);
+                let config = server_config(Arc::clone(&served) as _)?;
+                Self::Files(Arc::new(config).into(), served)
+            }
+            (None, Some(acme)) => {
+                let store = Arc::new(CertificateStore::open(config, acme)?);
+                Self::Acme(Arc::new(HostCertificates::open(store, acme, config)?))
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(Arc::new(tls)))
     }
 
-    pub async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
-        self.acceptor.accept(stream).await
+    /// Does the handshake. `patience` limits the time for which the client keeps us waiting. `None` if the connection only
+    /// served to prove to an authority that a host is ours.
+    pub async fn accept(&self, stream: TcpStream, patience: Duration) -> io::Result<Option<TlsStream<TcpStream>>> {
+        let hosts = match self {
+            Self::Files(acceptor, _) => return within(patience, acceptor.accept(stream)).await.map(Some),
+            Self::Acme(hosts) => hosts,
+        };
+        let start = within(patience, LazyConfigAcceptor::new(Acceptor::default(), stream)).await?;
+        let hello = start.client_hello();
+        let name = hello.server_name().map(str::to_ascii_lowercase);
+        let is_proof = hello.alpn().is_some_and(|mut protocols| protocols.any(|protocol| protocol == ACME_TLS));
+        let config = match (name, is_proof) {
+            (Some(name), true) => hosts.proofs().handshake(&name),
+            (name, _) => hosts.find(name).await,
+        };
+        let config = config.unwrap_or_else(|| hosts.refusal());
+        let stream = within(patience, start.into_stream(config)).await?;
+        Ok((!is_proof).then_some(stream))
     }
 
-    /// Reloads the files even if they look unchanged.
+    /// Reads the files of the settings again.
     pub fn reload(&self) {
-        self.served.state().looks = [None; 2];
-        self.served.renew();
-    }
-
-    /// Starts checking the files. Open connections keep their certificate.
-    pub fn reload_periodically(&self, instance: &Arc<Instance>) {
-        let (served, instance) = (Arc::clone(&self.served), Arc::clone(instance));
-        tokio::spawn(async move {
-            let mut rounds = tokio::time::interval(EVERY);
-            loop {
-                rounds.tick().await;
-                let served = Arc::clone(&served);
-                dispatch::run_on(&instance.executors.blocking, move || served.renew()).await;
-            }
-        });
-    }
-}
-
-impl Served {
-    /// Reloads the files if they changed. If they are invalid, logs that once and keeps the old certificate: while two
-    /// files are being replaced, one changes first.
-    fn renew(&self) {
-        let looks = look(&self.files);
-        if looks == self.state().looks {
-            return;
-        }
-        let read = read(&self.files);
-        let mut state = self.state();
-        state.looks = looks;
-        match read {
-            Ok(certificate) => {
-                state.certificate = Arc::new(certificate);
-                tracing::info!("reloaded the TLS certificate");
-            }
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "invalid TLS certificate; still serving the old one")
-            }
+        if let Self::Files(_, served) = self {
+            served.reload();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, CertificateState> {
-        self.state.lock()
+    /// Keeps the certificates up to date from now on.
+    pub fn start(&self, instance: &Arc<Instance>) -> io::Result<()> {
+        match self {
+            Self::Files(_, served) => served.reload_periodically(instance),
+            Self::Acme(hosts) => hosts.start(instance)?,
+        }
+        Ok(())
+    }
+
+    /// The proof for an authority that a host is ours, at this path of plain HTTP (HTTP-01).
+    pub fn http_proof(&self, path: &str) -> Option<String> {
+        match self {
+            Self::Files(..) => None,
+            Self::Acme(hosts) => hosts.proofs().http(path),
+        }
     }
 }
 
-impl ResolvesServerCert for Served {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.state().certificate))
-    }
+/// The configuration of a server with a source of certificates.
+pub fn server_config(certificates: Arc<dyn ResolvesServerCert>) -> anyhow::Result<ServerConfig> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
 }
 
-fn look(files: &TlsFiles) -> [Option<FileStamp>; 2] {
-    [&files.certificate, &files.key].map(|path| {
-        let data = fs::metadata(path).ok()?;
-        Some(FileStamp { inode: data.ino(), length: data.len(), changed: (data.mtime(), data.mtime_nsec()) })
-    })
-}
-
-fn read(files: &TlsFiles) -> anyhow::Result<CertifiedKey> {
-    let TlsFiles { certificate, key } = files;
-    let said = |path: &Path, what| format!("{} cannot be read as {what}", path.display());
-    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let chain = chain.with_context(|| said(certificate, "certificates in PEM"))?;
-    ensure!(!chain.is_empty(), "no certificate in {}", certificate.display());
-    let private = PrivateKeyDer::from_pem_file(key).with_context(|| said(key, "a private key in PEM"))?;
-    CertifiedKey::from_der(chain, private, &ring::default_provider())
-        .with_context(|| format!("{} and {} do not belong together", certificate.display(), key.display()))
+async fn within<T>(patience: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(patience, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

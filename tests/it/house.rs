@@ -118,7 +118,7 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
 }
 
 /// The modules. A module may use only those before it.
-const LAYERS: [&str; 23] = [
+const LAYERS: [&str; 24] = [
     "values",
     "durable_fs",
     "object_store",
@@ -128,6 +128,7 @@ const LAYERS: [&str; 23] = [
     "config",
     "cluster",
     "tls_certificate",
+    "certificates",
     "metrics",
     "executors",
     "node_state",
