@@ -100,6 +100,11 @@ impl CertificateStore {
         self.schedule.lock().check(name, now)
     }
 
+    /// Failed orders of a certificate since the last that was issued.
+    pub fn failures(&self, name: &str) -> u32 {
+        self.schedule.lock().failures(name)
+    }
+
     /// The name of the certificate to order next without a request: that of the central host, then those to renew.
     pub fn due(&self, now: Timestamp) -> Option<String> {
         let schedule = self.schedule.lock();

@@ -138,6 +138,11 @@ impl OrderSchedule {
         self.hosts.get(name)?.certificate
     }
 
+    /// Failed orders of a host since its last certificate.
+    pub fn failures(&self, name: &str) -> u32 {
+        self.hosts.get(name).map_or(0, |host| host.retry.failures)
+    }
+
     pub fn authority(&self) -> &Retry {
         &self.authority
     }
@@ -197,7 +202,9 @@ impl OrderSchedule {
         } else {
             let host = self.hosts.entry(name.to_owned()).or_default();
             host.retry.failed(&failure.problem, now, wait, HOST_WAIT, LONGEST_HOST_WAIT);
-            self.authority = Retry::default();
+            // A limit may be one of all hosts. The others try one after the other, a minute apart.
+            let next_at = if wait > 0 { now.plus(AUTHORITY_WAIT) } else { Timestamp::default() };
+            self.authority = Retry { next_at, ..Retry::default() };
         }
     }
 
@@ -304,6 +311,8 @@ mod tests {
         schedule.failed("a.example.com", &limited(Some(3 * DAY)), at(0));
         assert_eq!(schedule.check("a.example.com", at(3 * DAY - 1)), Err(RefusedOrder::Host));
         assert!(schedule.check("a.example.com", at(3 * DAY)).is_ok());
+        assert_eq!(schedule.check("b.example.com", at(59)), Err(RefusedOrder::Authority));
+        assert!(schedule.check("b.example.com", at(60)).is_ok());
         // The clock was set back by a month.
         assert!(schedule.check("a.example.com", at(-30 * DAY)).is_ok());
     }

@@ -109,7 +109,8 @@ impl AcmeClient {
         let ordered = async {
             let identifiers: Vec<_> = names.iter().cloned().map(Identifier::Dns).collect();
             let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
-            self.prove(&mut order, proofs, &mut records).await?;
+            let kinds = self.kinds(store.failures(name));
+            self.prove(&mut order, &kinds, proofs, &mut records).await?;
             store.count_order(name, now)?;
             issue(&mut order, &names).await
         };
@@ -157,15 +158,32 @@ impl AcmeClient {
         Ok(account)
     }
 
+    /// The kinds of proof, the preferred one first: DNS-01 with a hook, else TLS-ALPN-01 or HTTP-01. Each failure changes
+    /// between these two, because a proxy or a firewall may let only one of them through.
+    fn kinds(&self, failures: u32) -> Vec<ChallengeType> {
+        match (&self.dns_hook, self.has_plain_listener) {
+            (Some(_), _) => vec![ChallengeType::Dns01],
+            (None, true) if failures % 2 == 1 => vec![ChallengeType::Http01, ChallengeType::TlsAlpn01],
+            (None, true) => vec![ChallengeType::TlsAlpn01, ChallengeType::Http01],
+            (None, false) => vec![ChallengeType::TlsAlpn01],
+        }
+    }
+
     /// Proves that the hosts of an order are ours.
-    async fn prove(&self, order: &mut Order, proofs: &AcmeProofs, records: &mut Vec<DnsRecord>) -> anyhow::Result<()> {
+    async fn prove(
+        &self,
+        order: &mut Order,
+        possible: &[ChallengeType],
+        proofs: &AcmeProofs,
+        records: &mut Vec<DnsRecord>,
+    ) -> anyhow::Result<()> {
         let mut kinds = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization = authorization?;
             kinds.push(match authorization.status {
                 AuthorizationStatus::Valid => None,
-                _ => Some(self.prepare(&mut authorization, proofs, records)?),
+                _ => Some(self.prepare(&mut authorization, possible, proofs, records)?),
             });
         }
         // All records are set before the authority looks at the first: the wildcard and its domain have the same name.
@@ -184,11 +202,11 @@ impl AcmeClient {
         }
     }
 
-    /// Chooses a challenge and prepares the proof: DNS-01 with a hook, else TLS-ALPN-01, or HTTP-01 where the authority has
-    /// only that.
+    /// Chooses a challenge that the authority offers, and prepares its proof.
     fn prepare<'a>(
         &self,
         authorization: &'a mut AuthorizationHandle<'a>,
+        possible: &[ChallengeType],
         proofs: &AcmeProofs,
         records: &mut Vec<DnsRecord>,
     ) -> anyhow::Result<ChallengeType> {
@@ -196,11 +214,6 @@ impl AcmeClient {
             anyhow::bail!("the authority asks for a proof of something else than a host");
         };
         let offered: Vec<_> = authorization.challenges.iter().map(|challenge| challenge.r#type.clone()).collect();
-        let possible = match &self.dns_hook {
-            Some(_) => vec![ChallengeType::Dns01],
-            None if self.has_plain_listener => vec![ChallengeType::TlsAlpn01, ChallengeType::Http01],
-            None => vec![ChallengeType::TlsAlpn01],
-        };
         let chosen = possible.iter().find(|kind| offered.contains(kind));
         let kind = chosen.with_context(|| format!("the authority offers {offered:?}, and not {possible:?}"))?.clone();
         let challenge = authorization.challenge(kind.clone()).context("the authority offers no challenge")?;

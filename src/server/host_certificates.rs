@@ -119,6 +119,13 @@ impl HostCertificates {
         self.stored(host).await
     }
 
+    /// All hosts share the memory of sessions: rustls resumes a session only for the host that it began with.
+    fn with_certificate(&self, certificate: CertifiedKey) -> ServerConfig {
+        let mut config = (*self.refusal).clone();
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(certificate));
+        config
+    }
+
     /// The certificate of a host that is on disk.
     async fn stored(&self, host: &str) -> Option<Arc<ServerConfig>> {
         let name = self.store.find(host)?;
@@ -133,8 +140,8 @@ impl HostCertificates {
             None => read(&self.store, &name),
         };
         match read {
-            Ok(config) => {
-                let config = Arc::new(config);
+            Ok(certificate) => {
+                let config = Arc::new(self.with_certificate(certificate));
                 self.loaded.insert(name, Arc::clone(&config));
                 Some(config)
             }
@@ -152,8 +159,8 @@ impl HostCertificates {
 }
 
 /// Reads a certificate with its key.
-fn read(store: &CertificateStore, name: &str) -> anyhow::Result<ServerConfig> {
-    tls::server_config(Arc::new(SingleCertAndKey::from(certified_key(&store.read(name)?)?)))
+fn read(store: &CertificateStore, name: &str) -> anyhow::Result<CertifiedKey> {
+    certified_key(&store.read(name)?)
 }
 
 fn self_signed(host: &str) -> anyhow::Result<ServerConfig> {
