@@ -10,6 +10,7 @@ mod s3_stub;
 mod smtp;
 mod test_server;
 
+mod acme;
 mod approving;
 mod backups;
 mod browsers;

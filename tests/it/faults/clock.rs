@@ -37,11 +37,11 @@ const HOUR: u32 = 3600;
 const DAY: u32 = 24 * HOUR;
 
 /// A clock that a test sets, for one server.
-struct Clock(TempDir);
+pub struct Clock(TempDir);
 
 impl Clock {
     /// A clock ahead of the machine's. Returns `None`, with a message, without a C compiler.
-    fn ahead_by(seconds: u32) -> Option<Self> {
+    pub fn ahead_by(seconds: u32) -> Option<Self> {
         let clock = Self(tempfile::tempdir().unwrap());
         let source = clock.file("shim.c");
         fs::write(&source, SHIM).unwrap();
@@ -55,7 +55,7 @@ impl Clock {
         Some(clock)
     }
 
-    fn set(&self, ahead_by: u32) {
+    pub fn set(&self, ahead_by: u32) {
         fs::write(self.file("new"), ahead_by.to_string()).unwrap();
         fs::rename(self.file("new"), self.file("clock")).unwrap();
     }
@@ -64,14 +64,16 @@ impl Clock {
         self.0.path().join(name)
     }
 
+    /// The environment of a server with this clock.
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        let path = |name| self.file(name).to_str().unwrap().to_owned();
+        [("LD_PRELOAD", path("shim.so")), ("AHEAD_BY", path("clock"))]
+    }
+
     /// A server with this clock.
     fn server(&self) -> TestServer {
-        let (shim, clock) = (self.file("shim.so"), self.file("clock"));
-        let environment = [
-            ("LD_PRELOAD", shim.to_str().unwrap()),
-            ("AHEAD_BY", clock.to_str().unwrap()),
-            ("CX_THROTTLE_ATTEMPTS", "2"),
-        ];
+        let [(preload, shim), (ahead_by, clock)] = &self.environment();
+        let environment = [(*preload, shim.as_str()), (*ahead_by, clock.as_str()), ("CX_THROTTLE_ATTEMPTS", "2")];
         TestServer::within(&environment, &[])
     }
 }

@@ -4,7 +4,7 @@
 //! Some tests need what not every machine has (permission to mount, `strace`, a C compiler): without it they print a
 //! message and pass.
 
-mod clock;
+pub mod clock;
 mod damage;
 mod descriptors;
 mod disk_full;
