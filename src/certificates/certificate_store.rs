@@ -95,6 +95,10 @@ impl CertificateStore {
         first.filter(is_stored).or_else(|| second.filter(is_stored))
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.schedule.lock().certificate(name).is_some()
+    }
+
     /// Whether the certificate with this name may be ordered now.
     pub fn check(&self, name: &str, now: Timestamp) -> Result<(), RefusedOrder> {
         self.schedule.lock().check(name, now)
@@ -249,4 +253,93 @@ fn read_certificates(folder: &Path) -> anyhow::Result<OrderSchedule> {
         }
     }
     Ok(schedule)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{RawSettings, Setting};
+
+    const CENTRAL: &str = "cx.example.com";
+
+    fn open(data: &Path, dns_hook: &str) -> CertificateStore {
+        let mut typed = RawSettings::default();
+        for (name, value) in [
+            ("data_dir", data.to_str().unwrap()),
+            ("central_domain", CENTRAL),
+            ("acme_email", "ada@example.com"),
+            ("acme_dns_hook", dns_hook),
+        ] {
+            typed.insert(Setting::named(name).unwrap(), value.into(), "the test".into());
+        }
+        let config = Config::new(&typed).unwrap();
+        CertificateStore::open(&config, config.acme.as_ref().unwrap()).unwrap()
+    }
+
+    /// A certificate from the first to the last of these days of January 2031.
+    fn pem(days: (u8, u8)) -> Vec<u8> {
+        let mut parameters = rcgen::CertificateParams::new(vec![CENTRAL.into()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2031, 1, days.0);
+        parameters.not_after = rcgen::date_time_ymd(2031, 1, days.1);
+        parameters.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem().into_bytes()
+    }
+
+    fn day(day: u8) -> Timestamp {
+        format!("2031-01-{day:02}T00:00:00Z").parse().unwrap()
+    }
+
+    #[test]
+    fn certificates_are_found_again_also_without_their_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), "");
+        assert_eq!(store.due(day(1)).as_deref(), Some(CENTRAL), "the central host is not waited for");
+        for name in [CENTRAL, "acme.cx.example.com"] {
+            store.count_order(name, day(1)).unwrap();
+            store.save(name, &pem((1, 30)), day(1)).unwrap();
+        }
+        let index = folder.path().join("acme").join(STATE);
+        for spoil in [|_: &Path| Ok(()), |index: &Path| fs::remove_file(index), |index: &Path| fs::write(index, "{")] {
+            spoil(&index).unwrap();
+            let again = open(folder.path(), "");
+            assert_eq!(again.find("acme.cx.example.com").as_deref(), Some("acme.cx.example.com"));
+            assert_eq!(again.find("beta.cx.example.com"), None);
+            assert_eq!((again.due(day(2)), again.summary(day(2)).orders_left), (None, 38));
+            assert!(again.due(day(21)).is_some());
+        }
+    }
+
+    #[test]
+    fn an_expired_certificate_is_not_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), "");
+        let said = store.save(CENTRAL, &pem((1, 2)), day(3)).unwrap_err().to_string();
+        assert!(said.contains("has expired at 2031-01-02T00:00:00Z already"), "{said}");
+        assert_eq!(store.find(CENTRAL), None);
+    }
+
+    #[test]
+    fn old_certificates_serve_until_the_wildcard_is_there_and_the_other_way_round() {
+        let folder = tempfile::tempdir().unwrap();
+        let (acme, wildcard) = ("acme.cx.example.com", "*.cx.example.com");
+        let store = open(folder.path(), "");
+        store.save(acme, &pem((1, 30)), day(1)).unwrap();
+        let store = open(folder.path(), "/hook");
+        assert_eq!((store.find(acme).as_deref(), store.due(day(1)).as_deref()), (Some(acme), Some(wildcard)));
+        assert_eq!(store.identifiers(&store.name_to_order(acme)), [CENTRAL, wildcard]);
+        assert!(store.keep_only(|_| true, day(1)).unwrap().is_empty());
+        store.save(wildcard, &pem((1, 30)), day(1)).unwrap();
+        for host in [CENTRAL, acme, "beta.cx.example.com"] {
+            assert_eq!(store.find(host).as_deref(), Some(wildcard), "{host}");
+        }
+        assert_eq!(store.find("a.b.cx.example.com"), None);
+        assert_eq!(store.keep_only(|_| true, day(1)).unwrap(), [acme]);
+
+        let store = open(folder.path(), "");
+        assert_eq!((store.find(acme).as_deref(), store.due(day(25)).as_deref()), (Some(wildcard), Some(CENTRAL)));
+        store.save(CENTRAL, &pem((25, 31)), day(25)).unwrap();
+        assert_eq!(store.find(CENTRAL).as_deref(), Some(CENTRAL));
+        assert!(store.keep_only(|_| true, day(25)).unwrap().is_empty());
+        assert_eq!(store.keep_only(|_| true, day(30)).unwrap(), [wildcard]);
+        assert_eq!(store.keep_only(|_| false, day(30)).unwrap(), [CENTRAL]);
+    }
 }

@@ -51,10 +51,10 @@ impl CertificateOrders {
         &self.proofs
     }
 
-    /// Queues an order, unless it must wait.
+    /// Queues an order, unless it must wait. An order that ended just now has its certificate already.
     pub fn request(&self, name: &str, now: Timestamp) -> Result<(), RefusedOrder> {
         let mut requested = self.requested.lock();
-        if !requested.iter().any(|known| known == name) {
+        if !requested.iter().any(|known| known == name) && !self.store.has(name) {
             self.store.check(name, now)?;
             requested.push_back(name.to_owned());
             self.wake.notify_one();
@@ -93,15 +93,17 @@ impl CertificateOrders {
                         orders.tidy(&instance, &forget, now);
                     }
                 });
+                let may_serve = instance.may_serve();
                 drop(instance);
-                orders.wait();
+                orders.wait(may_serve);
             }
         })
     }
 
-    fn wait(&self) {
+    /// Waits for a request, or a second. A server that may not serve orders nothing.
+    fn wait(&self, may_serve: bool) {
         let mut requested = self.requested.lock();
-        if requested.is_empty() {
+        if requested.is_empty() || !may_serve {
             self.wake.wait_for(&mut requested, EVERY);
         }
     }

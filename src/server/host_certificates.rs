@@ -2,6 +2,7 @@
 //! handshake for another name ends before anything is ordered.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct HostCertificates {
     /// For clients that name no host, until there is a certificate: monitors on this machine do not check it.
     self_signed: Arc<ServerConfig>,
     loaded: Cache<String, Arc<ServerConfig>>,
+    /// Counts changes of certificates on disk.
+    changes: AtomicU64,
     waiting: Semaphore,
     /// Set once this server serves. Until then it has only the certificates on disk.
     instance: OnceLock<Arc<Instance>>,
@@ -62,6 +65,7 @@ impl HostCertificates {
             refusal: Arc::new(tls::server_config(Arc::new(NoCertificate))?),
             self_signed: Arc::new(self_signed(&config.central_domain)?),
             loaded: Cache::new(IN_MEMORY),
+            changes: AtomicU64::new(0),
             waiting: Semaphore::new(MOST_WAITING),
             instance: OnceLock::new(),
         })
@@ -74,6 +78,7 @@ impl HostCertificates {
         let hosts = Arc::downgrade(self);
         let forget = move |name: &str| {
             if let Some(hosts) = hosts.upgrade() {
+                hosts.changes.fetch_add(1, Ordering::SeqCst);
                 hosts.loaded.remove(name);
             }
         };
@@ -132,6 +137,7 @@ impl HostCertificates {
         if let Some(loaded) = self.loaded.get(&name) {
             return Some(loaded);
         }
+        let changes = self.changes.load(Ordering::SeqCst);
         let read = match self.instance.get() {
             Some(instance) => {
                 let (store, name) = (Arc::clone(&self.store), name.clone());
@@ -142,7 +148,11 @@ impl HostCertificates {
         match read {
             Ok(certificate) => {
                 let config = Arc::new(self.with_certificate(certificate));
-                self.loaded.insert(name, Arc::clone(&config));
+                self.loaded.insert(name.clone(), Arc::clone(&config));
+                // It may have been replaced after it was read, and before it was remembered.
+                if self.changes.load(Ordering::SeqCst) != changes {
+                    self.loaded.remove(&name);
+                }
                 Some(config)
             }
             Err(error) => {
