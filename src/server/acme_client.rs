@@ -271,11 +271,12 @@ async fn rejection(order: &mut Order) -> anyhow::Error {
     anyhow::anyhow!("the authority rejected the proof and does not say why")
 }
 
-/// Whose failure an error is. An authority that limits orders, or rejects a host, may accept another host.
+/// Tells a failure of the authority from one of the host. An authority that limits orders, or rejects a host, may accept another host.
 fn failure(error: Error, retry_after: &Mutex<Option<i64>>) -> OrderFailure {
     let is_of_authority = match &error {
         Error::Api(problem) => {
-            is_problem(&error, "serverInternal") || problem.status.is_some_and(|status| status >= 500)
+            let is_known = ["serverInternal", "userActionRequired"].iter().any(|kind| is_problem(&error, kind));
+            is_known || problem.status.is_some_and(|status| status >= 500)
         }
         Error::Timeout(_) => false,
         _ => true,
@@ -288,7 +289,9 @@ fn failure(error: Error, retry_after: &Mutex<Option<i64>>) -> OrderFailure {
         Error::Other(error) => format!("no response from the authority: {error}"),
         error => error.to_string(),
     };
-    OrderFailure { problem, is_of_authority, wait: retry_after.lock().take() }
+    // Responses about an order that is not ready ask to wait, too.
+    let is_limit = is_of_authority || is_problem(&error, "rateLimited");
+    OrderFailure { problem, is_of_authority, wait: retry_after.lock().take().filter(|_| is_limit) }
 }
 
 fn is_problem(error: &Error, kind: &str) -> bool {
