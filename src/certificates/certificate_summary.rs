@@ -46,6 +46,12 @@ impl CertificateSummary {
             let problem = format!("the authority issues no certificates: {}", last_error(authority));
             problems.insert(0, CertificateProblem { what: schedule.directory.clone(), problem, is_ending: false });
         }
+        // A wildcard needs no more certificates.
+        let has_wildcard = schedule.hosts().any(|(name, host)| name.starts_with("*.") && host.certificate.is_some());
+        if let Some(next_at) = schedule.next_order_at(now).filter(|_| !has_wildcard) {
+            let problem = format!("the weekly limit is reached: the next host gets its first certificate at {next_at}");
+            problems.insert(0, CertificateProblem { what: schedule.directory.clone(), problem, is_ending: false });
+        }
         problems.truncate(MOST_PROBLEMS);
         Self {
             valid: certificates().filter(|certificate| certificate.expires_at > now).count(),

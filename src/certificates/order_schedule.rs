@@ -177,6 +177,12 @@ impl OrderSchedule {
         self.weekly_limit.saturating_sub(self.of_last_week(now).count())
     }
 
+    /// When the next host can get its first certificate, if the limit of the week is reached.
+    pub fn next_order_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let oldest = self.of_last_week(now).min().filter(|_| self.orders_left(now) == 0);
+        oldest.map(|at| at.plus(WEEK))
+    }
+
     /// Counts an order, before the authority is asked for the certificate. Authorities count certificates that they
     /// issue, and not failed proofs.
     pub fn count_order(&mut self, name: &str, now: Timestamp) {
@@ -340,6 +346,7 @@ mod tests {
         assert_eq!(schedule.check("c.example.com", at(WEEK - 1)), Err(RefusedOrder::WeeklyLimit));
         assert!(schedule.check("a.example.com", at(WEEK - 1)).is_ok(), "a renewal");
         assert!(schedule.check("c.example.com", at(WEEK)).is_ok());
+        assert_eq!((schedule.next_order_at(at(DAY)), schedule.next_order_at(at(WEEK))), (Some(at(WEEK)), None));
         let stored: OrderSchedule = serde_json::from_str(&serde_json::to_string(&schedule).unwrap()).unwrap();
         assert_eq!((stored.orders_left(at(DAY)), stored.orders_left(at(WEEK))), (0, 1), "also after a restart");
         assert_eq!(stored.orders_left(at(-DAY)), 2, "the clock was set back");

@@ -241,6 +241,26 @@ fn each_host_that_is_served_gets_a_certificate_when_it_is_first_called() {
 }
 
 #[test]
+fn callers_that_come_at_once_wait_for_one_order_and_a_damaged_file_is_replaced() {
+    let Some(authority) = Authority::start("") else { return };
+    let mut site = authority.serve(None, &[]);
+    eventually("the central host has its certificate", || site.answers(CENTRAL));
+    site.workspace("acme");
+    thread::scope(|scope| {
+        let callers: Vec<_> = (0..16).map(|_| scope.spawn(|| site.answers("acme.cx.test"))).collect();
+        assert!(callers.into_iter().all(|caller| caller.join().unwrap()), "{}", site.server.log());
+    });
+    assert_eq!(site.metric("certificate_orders_total{outcome=\"issued\"}"), "2");
+    let serial = site.serial("acme.cx.test");
+    fs::write(site.server.data().join("acme/certificates/acme.cx.test.pem"), "nonsense").unwrap();
+    assert_eq!(site.serial("acme.cx.test"), serial, "it is in memory");
+    site.server.restart();
+    assert!(site.answers("acme.cx.test"));
+    assert_ne!(site.serial("acme.cx.test"), serial);
+    assert!(site.server.log().contains("a certificate cannot be used; it is ordered again"), "{}", site.server.log());
+}
+
+#[test]
 fn a_certificate_is_renewed_in_time_and_the_old_one_serves_while_that_fails() {
     let Some(clock) = Clock::ahead_by(0) else { return };
     let Some(mut authority) = Authority::start("lifetime 12h") else { return };
@@ -303,6 +323,9 @@ fn a_week_has_a_limit_of_new_certificates_that_a_restart_does_not_reset() {
     site.server.restart();
     assert!(site.answers("acme.cx.test") && !site.answers("beta.cx.test"));
     assert_eq!(site.metric("certificate_orders_left"), "0");
+    eventually("doctor knows that the server uses ACME", || site.server.cli(&["doctor"]).code == Some(3));
+    let said = site.server.cli(&["doctor"]).out;
+    assert!(said.contains("the weekly limit is reached: the next host gets its first certificate at"), "{said}");
     clock.set(8 * DAY);
     assert!(site.answers("beta.cx.test"), "{}", site.server.log());
 }
