@@ -171,7 +171,7 @@ fn listen(
             ErrorKind::AddrNotAvailable => {
                 anyhow!("{address} is not an address of this machine; choose another (`{setting}`)")
             }
-            _ => anyhow!(error).context(format!("cannot listen on {address}")),
+            _ => anyhow!(error).context(format!("cannot listen on {address}; choose another (`{setting}`)")),
         })?,
     };
     listener.set_nonblocking(true)?;
