@@ -517,6 +517,16 @@ fn a_server_without_its_authority_starts_and_says_what_is_wrong() {
 }
 
 #[test]
+fn an_authority_that_never_answers_stops_nothing() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = format!("http://{}/directory", silent.local_addr().unwrap());
+    let mut server = without_certificates(&directory, &[]);
+    let (_held, _) = silent.accept().unwrap();
+    assert_eq!(unchecked(&server, "/readyz").ok(), "ok\n");
+    assert!(server.stop().success(), "{}", server.log());
+}
+
+#[test]
 fn settings_that_cannot_work_are_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("empty.pem"), "").unwrap();
