@@ -64,6 +64,11 @@ impl CertificateStore {
         CertificateSummary::of(&self.schedule.lock(), now)
     }
 
+    /// The directory of the authority.
+    pub fn directory(&self) -> String {
+        self.schedule.lock().directory.clone()
+    }
+
     pub fn central_domain(&self) -> &str {
         &self.central_domain
     }

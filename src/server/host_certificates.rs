@@ -74,6 +74,7 @@ impl HostCertificates {
     /// Orders and renews certificates from now on.
     pub fn start(self: &Arc<Self>, instance: &Arc<Instance>) -> io::Result<()> {
         instance.set_certificates(Arc::clone(&self.store));
+        tracing::info!(authority = self.store.directory(), "certificates by ACME");
         let _ = self.instance.set(Arc::clone(instance));
         let hosts = Arc::downgrade(self);
         let forget = move |name: &str| {
