@@ -18,7 +18,8 @@ use parking_lot::RwLock;
 
 use crate::auth::PasswordCost;
 use crate::object_store::StoreSettings;
-use crate::values::{Networks, PublicUrl};
+use crate::offsite::{BackupTarget, OffsiteSettings, Recipient};
+use crate::values::{Networks, PublicUrl, WebUrl};
 use setting_table::nearest;
 pub use setting_table::{SETTINGS, Setting, SettingGroup, SettingKind};
 use values::{is_public_domain, without_password};
@@ -40,6 +41,16 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Defaults to `backups` in the data directory.
     pub backup_dir: Option<PathBuf>,
+    /// The place outside this machine that gets a copy of each backup; see [`Config::offsite`].
+    pub backup_to: Option<BackupTarget>,
+    pub backup_recipients: Vec<Recipient>,
+    pub backup_region: String,
+    pub backup_key_file: PathBuf,
+    pub backup_secret_file: PathBuf,
+    pub backup_part_mib: u64,
+    /// Seconds without a complete backup after which operators are alerted.
+    pub backup_expect: Option<i64>,
+    pub alert_webhook: Option<AlertWebhook>,
     /// The object store, if one is set.
     pub store: Option<StoreSettings>,
     pub acknowledge: Acknowledge,
@@ -142,6 +153,13 @@ pub struct AcmeSettings {
 pub struct NodeSettings {
     /// The URL of this server, without a path.
     pub url: String,
+    pub secret_file: PathBuf,
+}
+
+/// The receiver of alerts.
+#[derive(Debug, Clone)]
+pub struct AlertWebhook {
+    pub url: WebUrl,
     pub secret_file: PathBuf,
 }
 
@@ -333,6 +351,13 @@ impl Config {
                 "node_url needs store_url and acknowledge = \"stored\": other servers take over from the object store"
             );
         }
+        if config.backup_to.is_some() && config.backup_recipients.is_empty() {
+            bail!(
+                "backup_to needs backup_recipients: the public keys that encrypt the backups. `cx-engine backup-key` makes a \
+                 pair of keys"
+            );
+        }
+        config.offsite()?;
         Ok(config)
     }
 
@@ -361,6 +386,33 @@ impl Config {
     /// Whether this server speaks TLS itself.
     pub fn has_tls(&self) -> bool {
         self.tls.is_some() || self.acme.is_some()
+    }
+
+    /// The place outside this machine for backups, if one is set.
+    pub fn offsite(&self) -> anyhow::Result<Option<OffsiteSettings>> {
+        let Some(target) = &self.backup_to else { return Ok(None) };
+        let or_of_store = |own: &PathBuf, of_store: fn(&StoreSettings) -> &PathBuf| match &self.store {
+            Some(store) if own.as_os_str().is_empty() => of_store(store).clone(),
+            _ => own.clone(),
+        };
+        let key_file = or_of_store(&self.backup_key_file, |store| &store.key_file);
+        let secret_file = or_of_store(&self.backup_secret_file, |store| &store.secret_file);
+        if matches!(target, BackupTarget::Store(_))
+            && [&key_file, &secret_file].iter().any(|file| file.as_os_str().is_empty())
+        {
+            bail!(
+                "a bucket for backups needs backup_key_file and backup_secret_file: the files with the access key and its \
+                 secret key"
+            );
+        }
+        Ok(Some(OffsiteSettings {
+            target: target.clone(),
+            region: self.backup_region.clone(),
+            key_file,
+            secret_file,
+            recipients: self.backup_recipients.clone(),
+            part_bytes: self.backup_part_mib << 20,
+        }))
     }
 
     /// The scheme of a connection, unless a proxy reports another.
@@ -392,6 +444,14 @@ impl Config {
             redirect_listen: None,
             data_dir: PathBuf::new(),
             backup_dir: None,
+            backup_to: None,
+            backup_recipients: Vec::new(),
+            backup_region: String::new(),
+            backup_key_file: PathBuf::new(),
+            backup_secret_file: PathBuf::new(),
+            backup_part_mib: 0,
+            backup_expect: None,
+            alert_webhook: None,
             store: None,
             acknowledge: Acknowledge::Stored,
             node_name: String::new(),

@@ -9,6 +9,9 @@ pub mod durable_fs;
 /// A client of the S3 API, with conditional requests.
 pub mod object_store;
 
+/// Destinations outside this machine for encrypted backups.
+pub mod offsite;
+
 /// One SQLite file: lanes, batched writes, migrations. Only this module opens connections.
 pub mod storage;
 

@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Backup, BackupScope, Ownership, Repository, Verification, WorkspaceFailure};
+use super::{Backup, BackupScope, Ownership, RemoteRepository, Repository, Verification, WorkspaceFailure};
 use crate::api::field::{Field, OF_JOBS, labelled};
 use crate::api::resource::Resource;
 use crate::api::{
     Accepted, BlockingCtx, Error, Input, Needs, Ok200, Operation, Request, Result, Route, blocking, get, post,
 };
+use crate::auth::Origin;
+use crate::central::backup_status::{BackupOutcome, BackupStatus};
 use crate::instance::Instance;
 use crate::node_state::{BackupTask, BackupWork};
 use crate::tenancy::{JobProgress, JobSlot};
@@ -40,6 +43,10 @@ const FIELDS: &[Field] = &[
     labelled("is_good", "Good", "Bonne"),
     labelled("work", "Work", "Travail"),
     labelled("backup", "Backup", "Sauvegarde"),
+    labelled("copied_to", "Copied to", "Copiée vers"),
+    labelled("status", "State", "État"),
+    labelled("place", "Copied to", "Copiée vers"),
+    labelled("failing_since", "Failing since", "En échec depuis"),
 ];
 
 const ROUTES: &[Route] = &[
@@ -70,6 +77,10 @@ pub struct InstanceBackups {
     job: Option<BackupJob>,
     /// The folder with the backups, on the server.
     folder: String,
+    /// Place outside the server that gets an encrypted copy of each backup of everything. Null if there is none.
+    copied_to: Option<String>,
+    /// The outcome of the last backups of everything, by this server or by a command.
+    status: BackupStatus,
 }
 
 /// Work on a backup: it runs, or it was the last to run since the server started.
@@ -123,33 +134,57 @@ fn list(ctx: &BlockingCtx<'_>) -> Result<Ok200<InstanceBackups>> {
         backups: own.iter().rev().map(InstanceBackup::of).collect(),
         job,
         folder: repository.folder().display().to_string(),
+        copied_to: ctx.instance.config.backup_to.as_ref().map(ToString::to_string),
+        status: ctx.instance.central.backup_status()?,
     }))
 }
 
 fn take(ctx: &BlockingCtx<'_>) -> Result<Accepted<BackupJob>> {
-    let now = ctx.now;
-    let origin = ctx.request.origin();
+    let (now, origin) = (ctx.now, ctx.request.origin());
     begin(ctx, BackupTask { work: BackupWork::BACKUP, backup: None }, 0, move |instance, job| {
-        let repository = repository(instance)?;
-        let progress = |done, of| job.progress(done, of);
-        let made = super::take(
-            &instance.config.data_dir,
-            instance.store_log.as_deref(),
-            &repository,
-            BackupScope::Everything,
-            now,
-            progress,
-        )?;
-        let details = json!({"backup": made.name, "workspaces": made.manifest.workspaces.len()});
-        instance.central.record_or_log(origin, "backup.created", details);
-        match made.manifest.failures.as_slice() {
-            [] => Ok(made.name),
-            missing => {
-                let names: Vec<&str> = missing.iter().map(|failure| failure.subdomain.as_str()).collect();
-                anyhow::bail!("the backup {} is incomplete: it lacks {}", made.name, names.join(", "))
-            }
+        let taken = take_and_copy(instance, job, &origin, now);
+        let outcome = match &taken {
+            Ok((name, place)) => BackupOutcome::Complete { name: name.clone(), taken_at: now, place: place.clone() },
+            Err(error) => BackupOutcome::Failed { problem: format!("{error:#}") },
+        };
+        if let Err(error) = instance.central.record_backup(outcome, now) {
+            tracing::error!(%error, "the outcome of a backup was not recorded");
         }
+        Ok(taken?.0)
     })
+}
+
+/// Takes a backup of everything, and copies it to the place in the settings. Returns its name and the place.
+fn take_and_copy(
+    instance: &Instance,
+    job: &JobSlot<BackupTask>,
+    origin: &Origin,
+    now: Timestamp,
+) -> anyhow::Result<(String, Option<String>)> {
+    let (repository, config) = (repository(instance)?, &instance.config);
+    let progress = |done, of| job.progress(done, of);
+    let log = instance.store_log.as_deref();
+    let made = super::take(&config.data_dir, log, &repository, BackupScope::Everything, now, progress)?;
+    let details = json!({"backup": made.name, "workspaces": made.manifest.workspaces.len()});
+    instance.central.record_or_log(origin.clone(), "backup.created", details.clone());
+    let place = match config.offsite()? {
+        Some(settings) => {
+            let place = RemoteRepository::open(&settings)?;
+            place.upload(&made, &repository, &settings, &config.data_dir, |_| {}).with_context(|| {
+                format!("{} is on this machine, but was not copied to {}", made.name, place.place())
+            })?;
+            instance.central.record_or_log(origin.clone(), "backup.copied", details);
+            Some(place.place())
+        }
+        None => None,
+    };
+    match made.manifest.failures.as_slice() {
+        [] => Ok((made.name, place)),
+        missing => {
+            let names: Vec<&str> = missing.iter().map(|failure| failure.subdomain.as_str()).collect();
+            anyhow::bail!("the backup {} is incomplete: it lacks {}", made.name, names.join(", "))
+        }
+    }
 }
 
 fn verify(ctx: &BlockingCtx<'_>, BackupName(name): BackupName) -> Result<Accepted<BackupJob>> {

@@ -17,15 +17,20 @@
 //! moments leave the state that a crash would leave: no one gains access, and `doctor --fix` completes interrupted
 //! operations.
 //!
+//! An encrypted copy of a backup can be in a place outside this machine; see `remote_backups.rs`.
+//!
 //! A backup names its instance. An instance lists, restores and deletes only its own backups, so several instances can
 //! share a folder.
 
+mod download;
 pub mod instance_backups;
 mod ownership;
 mod pack;
+mod remote_backups;
 mod restore;
 mod retention;
 mod take;
+mod upload;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -42,9 +47,11 @@ use crate::storage::FileKind;
 use crate::tenancy::InstanceTempDir;
 use crate::values::Timestamp;
 
+pub use download::Fetch;
 pub use ownership::{Ownership, count_by_instance};
 pub use pack::Packed;
-pub use restore::restore;
+pub use remote_backups::{RemoteBackup, RemoteManifest, RemoteRepository};
+pub use restore::{require_free, restore};
 pub use retention::Keep;
 pub use take::{BackupScope, take};
 
@@ -185,15 +192,17 @@ impl Repository {
         found.with_context(|| format!("there is no backup {name} in {}", self.folder.display()))
     }
 
-    /// Creates the folder if necessary and locks it: only one process at a time takes or deletes backups. Deletes the
-    /// remains of an interrupted one.
+    /// Creates the folder if necessary and locks it: only one process at a time takes, copies or deletes backups.
+    /// Deletes the remains of an interrupted one.
     fn lock(&self) -> anyhow::Result<File> {
         durable_fs::create_private_folder(&self.folder)?;
         let path = self.folder.join("lock");
         let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => bail!("another backup is being taken in {}", self.folder.display()),
+            Err(fs::TryLockError::WouldBlock) => {
+                bail!("another backup is being taken or copied in {}", self.folder.display())
+            }
             Err(fs::TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
@@ -269,6 +278,17 @@ impl Backup {
         let central = self.manifest.central.iter().map(|packed| ("central", FileKind::Central, packed));
         let workspaces = self.manifest.workspaces.iter();
         central.chain(workspaces.map(|workspace| (workspace.subdomain.as_str(), FileKind::Workspace, &workspace.file)))
+    }
+
+    /// The names of its keys.
+    fn key_files(&self) -> anyhow::Result<Vec<String>> {
+        let folder = self.folder.join(KEYS);
+        if !folder.exists() {
+            return Ok(Vec::new());
+        }
+        let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+        let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        entries.map(name).collect()
     }
 
     /// Unpacks a file to an unused path and verifies it, byte for byte.

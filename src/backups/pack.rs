@@ -54,6 +54,11 @@ impl Packed {
         Ok(Self { path, bytes, packed_bytes, sha256, contents, is_unchanged: false })
     }
 
+    /// The path, relative to the folder of the backup.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Unpacks the file to an unused path and verifies its checksum, its integrity and its row counts. When this
     /// returns, the file is on disk.
     pub fn unpack(&self, folder: &Path, to: &Path) -> anyhow::Result<()> {

@@ -11,6 +11,13 @@ use crate::durable_fs;
 use crate::storage::{self, FileKind};
 use crate::tenancy::lifecycle;
 
+/// Fails unless a folder is new or empty.
+pub fn require_free(data: &Path) -> anyhow::Result<()> {
+    let is_free = !data.exists() || fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
+    ensure!(is_free, "{} is not empty: restore the backup into a new folder", data.display());
+    Ok(())
+}
+
 /// Creates a data directory from a complete backup. Each file is verified. The central file comes last: without it, no
 /// server can use the folder. `progress` gets the number of finished workspaces.
 pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) -> anyhow::Result<()> {
@@ -22,8 +29,7 @@ pub fn restore(backup: &Backup, data: &Path, mut progress: impl FnMut(usize)) ->
         let (found, known) = (packed.contents.version, kind.version());
         ensure!(found <= known, "{what} has version {found}, but this program supports {known}: run a newer cx-engine");
     }
-    let is_free = !data.exists() || fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none());
-    ensure!(is_free, "{} is not empty: restore the backup into a new folder", data.display());
+    require_free(data)?;
     durable_fs::create_private_folder(data)?;
     let keys = data.join(KEYS);
     durable_fs::create_private_folder(&keys)?;

@@ -25,8 +25,22 @@ pub struct Keep {
 
 impl Keep {
     /// Whether no option is set. Then no backup is deleted.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         [self.keep_last, self.keep_daily, self.keep_weekly, self.keep_monthly].iter().all(Option::is_none)
+    }
+
+    /// Selects the backups that are not kept, from those of one subject, oldest first. Incomplete ones are not counted.
+    pub(super) fn select_deleted<B>(
+        &self,
+        oldest_first: Vec<B>,
+        taken_at: impl Fn(&B) -> Timestamp,
+        is_complete: impl Fn(&B) -> bool,
+    ) -> Vec<B> {
+        let (complete, mut going): (Vec<_>, Vec<_>) = oldest_first.into_iter().rev().partition(is_complete);
+        let moments: Vec<Timestamp> = complete.iter().map(taken_at).collect();
+        let kept = self.select_kept(&moments);
+        going.extend(complete.into_iter().zip(kept).filter(|(_, kept)| !kept).map(|(backup, _)| backup));
+        going
     }
 
     /// Chooses which of these moments to keep. They are in order, newest first. The newest is always kept.
@@ -71,12 +85,8 @@ impl Repository {
         let mut alike = self.list()?.own;
         let subject = |backup: &Backup| backup.single_workspace().map(|workspace| workspace.id);
         alike.retain(|backup| subject(backup) == subject(made) && backup.manifest.taken_at <= made.manifest.taken_at);
-        alike.reverse();
-        let (complete, mut going): (Vec<_>, Vec<_>) =
-            alike.into_iter().partition(|backup| backup.manifest.failures.is_empty());
-        let moments: Vec<Timestamp> = complete.iter().map(|backup| backup.manifest.taken_at).collect();
-        let kept = keep.select_kept(&moments);
-        going.extend(complete.into_iter().zip(kept).filter(|(_, kept)| !kept).map(|(backup, _)| backup));
+        let going =
+            keep.select_deleted(alike, |backup| backup.manifest.taken_at, |backup| backup.manifest.failures.is_empty());
         let names = going.iter().map(|backup| backup.name.clone()).collect();
         going.into_iter().try_for_each(Backup::delete)?;
         Ok(names)

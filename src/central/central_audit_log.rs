@@ -107,6 +107,7 @@ pub const ACTIONS: &[&str] = &[
     "workspace.deleted",
     "workspace.restored",
     "backup.created",
+    "backup.copied",
     "backup.verified",
     "finding.fixed",
     "backup.restored",

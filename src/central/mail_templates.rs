@@ -68,6 +68,38 @@ pub struct Notice {
     pub at: Timestamp,
 }
 
+/// Tells an operator that backups fail, do not come, or work again.
+#[derive(Debug, Clone)]
+pub struct BackupAlert {
+    /// Name of the account.
+    pub name: String,
+    pub subject: String,
+    pub sentence: String,
+    /// URL of the central host.
+    pub server: String,
+    /// Time of the newest complete backup.
+    pub last: Option<Timestamp>,
+    /// Place outside the server that has it.
+    pub place: Option<String>,
+    pub is_trouble: bool,
+}
+
+#[derive(Template)]
+#[template(path = "mail_backup_alert.html")]
+struct BackupAlertHtml<'a> {
+    subject: &'a str,
+    is: &'a BackupAlert,
+    last: Option<&'a str>,
+}
+
+#[derive(Template)]
+#[template(path = "mail_backup_alert.txt")]
+struct BackupAlertText<'a> {
+    subject: &'a str,
+    is: &'a BackupAlert,
+    last: Option<&'a str>,
+}
+
 #[derive(Template)]
 #[template(path = "mail_email_code.html")]
 struct EmailCodeHtml<'a> {
@@ -205,6 +237,17 @@ impl Notice {
         let (subject, at) = (is.subject.clone(), &moment(is.at)?);
         let text = render(&NoticeText { subject: &subject, is, at })?;
         let html = render(&NoticeHtml { subject: &subject, is, at })?;
+        Ok(Mail { to, subject, text, html })
+    }
+}
+
+impl BackupAlert {
+    pub fn mail(self, to: Email) -> Result<Mail> {
+        let is = &Self { name: on_one_line(&self.name), sentence: on_one_line(&self.sentence), ..self };
+        let last = is.last.map(moment).transpose()?;
+        let (subject, last) = (is.subject.clone(), last.as_deref());
+        let text = render(&BackupAlertText { subject: &subject, is, last })?;
+        let html = render(&BackupAlertHtml { subject: &subject, is, last })?;
         Ok(Mail { to, subject, text, html })
     }
 }

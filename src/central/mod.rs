@@ -4,6 +4,7 @@
 pub mod account_admin;
 pub mod account_session;
 pub mod accounts;
+pub mod backup_status;
 pub mod central_audit_log;
 pub mod credentials;
 pub mod departures;

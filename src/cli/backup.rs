@@ -1,28 +1,27 @@
-//! `cx-engine backup`, `backups` and `restore`.
+//! `cx-engine backup` and `backups`.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::owner;
+use super::offsite_args::{BucketArgs, RemoteArgs, settings_of};
+use super::remote_list;
 use super::setting_flags::SettingArgs;
 use super::table::aligned;
-use super::workspace::{parse_subdomain, print_imported, print_replication_note, print_restored};
 use crate::auth::Origin;
 use crate::backups::{
-    self, Backup, BackupScope, Keep, Ownership, PackedWorkspace, Repository, Sorted, Verification, count_by_instance,
+    self, Backup, BackupScope, Keep, Ownership, PackedWorkspace, RemoteBackup, RemoteRepository, Repository, Sorted,
+    Verification, count_by_instance,
 };
+use crate::central::backup_status::{self, BackupOutcome};
 use crate::central::central_audit_log::{self, CentralAuditEvent};
-use crate::central::workspace_files::{self, PlacementOptions};
-use crate::central::workspace_rows;
 use crate::cli::output::{errln, out, outln};
-use crate::config::{Config, RawSettings, Setting};
-use crate::instance::{self, Instance};
+use crate::config::Config;
+use crate::instance;
+use crate::offsite::OffsiteSettings;
 use crate::tenancy::InstanceTempDir;
 use crate::values::Timestamp;
 
@@ -32,55 +31,39 @@ pub struct TakeArgs {
     workspace: Option<String>,
     #[command(flatten)]
     keep: Keep,
+    /// Also copy the backup, encrypted, to this place outside this machine: s3://BUCKET/PREFIX for AWS,
+    /// https://HOST/BUCKET/PREFIX, or command:/PATH of a program; an empty text copies nowhere [env: CX_BACKUP_TO]
+    #[arg(long, value_name = "URL")]
+    to: Option<String>,
+    /// Encrypt the copy for this public key of age; can be repeated [env: CX_BACKUP_RECIPIENTS]
+    #[arg(long, value_name = "KEY")]
+    recipient: Vec<String>,
+    #[command(flatten)]
+    bucket: BucketArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    pub place: BackupDir,
+    place: BackupDir,
 }
 
 #[derive(clap::Args)]
 pub struct ListArgs {
     /// Show the contents of this backup
-    name: Option<String>,
+    pub name: Option<String>,
     /// List the backups of all instances in the folder; requires no data directory
-    #[arg(long)]
+    #[arg(long, conflicts_with = "remote")]
     pub all: bool,
-    /// Unpack and verify every file
+    /// Unpack and verify every file; of encrypted backups without --identity, compare the checksum of each object
     #[arg(long)]
-    verify: bool,
+    pub verify: bool,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     #[command(flatten)]
-    pub place: BackupDir,
-}
-
-#[derive(clap::Args)]
-pub struct RestoreArgs {
-    /// The workspace: its current subdomain or id, or the one at the time of the backup
-    #[arg(required_unless_present = "into", conflicts_with = "into")]
-    workspace: Option<String>,
-    /// Restore everything into this folder as a data directory; the folder must be new or empty
-    #[arg(long, value_name = "FOLDER")]
-    into: Option<PathBuf>,
-    /// The instance to restore, if the folder contains backups of several
-    #[arg(long, value_name = "ID", requires = "into", conflicts_with = "backup")]
-    instance: Option<Uuid>,
-    /// The backup [default: the newest of this instance that has the workspace]
-    #[arg(long, value_name = "NAME", conflicts_with = "at")]
-    backup: Option<String>,
-    /// Use the newest backup at or before this day (UTC) or moment
-    #[arg(long, value_name = "WHEN")]
-    at: Option<String>,
-    /// Restore into a new workspace with this subdomain and keep the current one
-    #[arg(long = "as", value_name = "SUBDOMAIN", conflicts_with = "into")]
-    beside: Option<String>,
-    /// Owner of the workspace if it is new here [default: its owner at the time of the backup]
-    #[arg(long, value_name = "EMAIL", conflicts_with = "into")]
-    owner: Option<String>,
+    place: BackupDir,
     #[command(flatten)]
-    pub place: BackupDir,
+    pub remote: RemoteArgs,
 }
 
 /// The folder for backups.
@@ -94,19 +77,88 @@ pub struct BackupDir {
 impl BackupDir {
     /// The settings given by these flags.
     pub fn settings(&self) -> SettingArgs {
-        let mut typed = RawSettings::default();
-        if let (Some(folder), Some(setting)) = (&self.backup_dir, Setting::named("backup_dir")) {
-            typed.insert(setting, folder.clone(), "the flag --backup-dir".into());
-        }
-        SettingArgs(typed)
+        settings_of([("backup_dir", "backup-dir", self.backup_dir.clone())])
     }
+}
+
+impl TakeArgs {
+    /// The settings given by the flags.
+    pub fn settings(&self) -> SettingArgs {
+        let recipients = (!self.recipient.is_empty()).then(|| self.recipient.join(","));
+        let mut typed =
+            settings_of([("backup_to", "to", self.to.clone()), ("backup_recipients", "recipient", recipients)]);
+        typed.0.override_with(self.bucket.settings().0);
+        typed.0.override_with(self.place.settings().0);
+        typed
+    }
+
+    /// Whether the backup is copied to the place in the settings. One of a single workspace is copied only if a flag says
+    /// so.
+    fn is_copied(&self) -> bool {
+        self.workspace.is_none() || self.to.is_some()
+    }
+}
+
+impl ListArgs {
+    /// The settings given by the flags.
+    pub fn settings(&self) -> SettingArgs {
+        let mut typed = self.place.settings();
+        typed.0.override_with(self.remote.settings().0);
+        typed
+    }
+}
+
+/// The place outside this machine, with its settings.
+struct Offsite {
+    settings: OffsiteSettings,
+    place: RemoteRepository,
+}
+
+/// A copy outside this machine.
+struct Copied {
+    place: String,
+    backup: RemoteBackup,
+    /// The names of older copies that were deleted.
+    deleted: Vec<String>,
 }
 
 pub fn take(command: &TakeArgs, config: &Config, now: Timestamp) -> anyhow::Result<()> {
     let repository = own_repository(config)?;
+    let taken = take_and_copy(command, config, &repository, now);
+    let outcome = match &taken {
+        Ok((backup, copied)) => BackupOutcome::Complete {
+            name: backup.name.clone(),
+            taken_at: backup.manifest.taken_at,
+            place: copied.as_ref().map(|copied| copied.place.clone()),
+        },
+        Err(error) => BackupOutcome::Failed { problem: format!("{error:#}") },
+    };
+    // A backup that was told to stay here does not replace the one that is expected elsewhere.
+    let is_local_by_flag = taken.is_ok() && command.to.as_deref().is_some_and(str::is_empty);
+    if command.workspace.is_none() && !is_local_by_flag {
+        let central = config.data_dir.join("central.sqlite");
+        if let Err(error) = backup_status::record_by_command(&central, &outcome, now) {
+            errln!("cx-engine: cannot record the outcome of the backup: {error:#}");
+        }
+    }
+    taken.map(drop)
+}
+
+/// Takes a backup and prints it. Fails if it is incomplete, or not copied.
+fn take_and_copy(
+    command: &TakeArgs,
+    config: &Config,
+    repository: &Repository,
+    now: Timestamp,
+) -> anyhow::Result<(Backup, Option<Copied>)> {
+    let offsite = config.offsite()?.filter(|_| command.is_copied());
+    let open = |settings: OffsiteSettings| {
+        Ok::<_, anyhow::Error>(Offsite { place: RemoteRepository::open(&settings)?, settings })
+    };
+    let offsite = offsite.map(open).transpose()?;
     let scope = command.workspace.as_deref().map_or(BackupScope::Everything, BackupScope::Workspace);
     let bar = bar(0)?;
-    let backup = backups::take(&config.data_dir, None, &repository, scope, now, |done, all| {
+    let backup = backups::take(&config.data_dir, None, repository, scope, now, |done, all| {
         bar.set_length(all as u64);
         bar.set_position(done as u64);
     });
@@ -114,11 +166,15 @@ pub fn take(command: &TakeArgs, config: &Config, now: Timestamp) -> anyhow::Resu
     let backup = backup.context("the backup failed")?;
     note(&config.data_dir, "backup.created", &backup, now);
     let deleted = repository.prune(&command.keep, &backup)?;
+    let copied = offsite.map(|offsite| offsite.copy(&backup, repository, config, &command.keep, now)).transpose();
     let others = repository.list()?.others;
+    let place = copied.as_ref().ok().and_then(Option::as_ref);
     if command.json {
         let mut shown = summary(&backup);
         shown["deleted"] = json!(deleted);
         shown["not_of_this_instance"] = json!(others.len());
+        shown["copied_to"] = json!(place.map(|copied| &copied.place));
+        shown["deleted_there"] = json!(place.map(|copied| &copied.deleted));
         outln!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
         let sizes = backup.sizes();
@@ -126,12 +182,44 @@ pub fn take(command: &TakeArgs, config: &Config, now: Timestamp) -> anyhow::Resu
         outln!("{}: {workspaces}, {packed} packed of {}, verified", backup.name, HumanBytes(sizes.bytes));
         outln!("  in {}; files unchanged since the last backup: {}", repository.folder().display(), sizes.unchanged);
         deleted.iter().for_each(|name| outln!("  deleted: {name}"));
-        others_in(&repository, &others).iter().for_each(|line| outln!("  {line}"));
+        others_in(repository, &others).iter().for_each(|line| outln!("  {line}"));
+        if let Some(Copied { place, backup, deleted }) = place {
+            let (size, objects) = (HumanBytes(backup.manifest.bytes()), backup.manifest.parts.len());
+            outln!("  in {place}: {size}, {}, encrypted, read again and compared", counted(objects, "object"));
+            deleted.iter().for_each(|name| outln!("  deleted there: {name}"));
+        }
     }
-    incomplete(&backup)
+    incomplete(&backup)?;
+    Ok((backup, copied?))
+}
+
+impl Offsite {
+    fn copy(
+        &self,
+        backup: &Backup,
+        repository: &Repository,
+        config: &Config,
+        keep: &Keep,
+        now: Timestamp,
+    ) -> anyhow::Result<Copied> {
+        let (place, bar) = (self.place.place(), bytes_bar(backup.sizes().packed)?);
+        let copy =
+            self.place.upload(backup, repository, &self.settings, &config.data_dir, |bytes| bar.set_position(bytes));
+        bar.finish_and_clear();
+        let copy =
+            copy.with_context(|| format!("{} is on this machine, but was not copied to {place}", backup.name))?;
+        note(&config.data_dir, "backup.copied", backup, now);
+        let deleted = self.place.prune(keep, &copy);
+        let deleted =
+            deleted.with_context(|| format!("{} was copied, but older copies were not deleted", backup.name))?;
+        Ok(Copied { place, backup: copy, deleted })
+    }
 }
 
 pub fn list(command: &ListArgs, config: &Config, now: Timestamp) -> anyhow::Result<()> {
+    if command.remote.is_set() {
+        return remote_list::list(command, config);
+    }
     let repository = if command.all { Repository::new(config, Ownership::default()) } else { own_repository(config)? };
     let Sorted { own, others } = repository.list()?;
     let lines = if command.all { Vec::new() } else { others_in(&repository, &others) };
@@ -177,7 +265,7 @@ pub fn own_repository(config: &Config) -> anyhow::Result<Repository> {
 }
 
 /// One line per other instance with backups in the folder. Their backups are not listed, restored or deleted.
-fn others_in(repository: &Repository, others: &[Backup]) -> Vec<String> {
+pub fn others_in(repository: &Repository, others: &[Backup]) -> Vec<String> {
     let folder = repository.folder().display();
     let counts = count_by_instance(others).into_iter();
     let line = |(instance, count): (Option<Uuid>, usize)| match instance {
@@ -191,174 +279,14 @@ fn others_in(repository: &Repository, others: &[Backup]) -> Vec<String> {
     counts.map(line).collect()
 }
 
-/// Restores everything into a new data directory.
-pub fn restore_all(command: &RestoreArgs, into: &Path, config: &Config, now: Timestamp) -> anyhow::Result<()> {
-    let backup = command.whole_backup(config)?;
-    let bar = bar(backup.manifest.workspaces.len())?;
-    let restored = backups::restore(&backup, into, |done| bar.set_position(done as u64));
-    bar.finish_and_clear();
-    restored.with_context(|| format!("cannot restore into {}", into.display()))?;
-    note(into, "backup.restored", &backup, now);
-    let workspaces = counted(backup.manifest.workspaces.len(), "workspace");
-    outln!("restored {} into {}: the central file, its keys, {workspaces}", backup.name, into.display());
-    for failure in &backup.manifest.failures {
-        outln!(
-            "  {} is missing from this backup; look for it in others with `cx-engine restore {}`",
-            failure.subdomain,
-            failure.id
-        );
-    }
-    outln!("  start it: cx-engine serve --data-dir {}", into.display());
-    Ok(())
-}
-
-/// Restores one workspace into an instance, which may be running.
-pub fn restore_one(command: &RestoreArgs, which: &str, instance: &Arc<Instance>, now: Timestamp) -> anyhow::Result<()> {
-    let ours = instance.central.all_workspaces()?;
-    let ours = workspace_rows::named(ours, which).map(|(workspace, _)| workspace);
-    let packed = |backup: &Backup| match &ours {
-        Some(ours) => backup.workspace(ours.id).cloned(),
-        None => backup.workspaces_named(which).next().cloned(),
-    };
-    let backup = command
-        .backup_of_one(&own_repository(&instance.config)?, which, ours.is_some(), |backup| packed(backup).is_some())?;
-    let packed = packed(&backup).with_context(|| format!("{} does not contain {which}", backup.name))?;
-    let temp_dir = InstanceTempDir::new(&instance.config.data_dir)?;
-    let file = temp_dir.file("restored.sqlite");
-    backup.unpack(&packed.file, &file)?;
-    let event = CentralAuditEvent::new("backup.restored").of_workspace(packed.id).with(json!({"backup": backup.name}));
-    instance.central.record_event(Origin::system(now), event)?;
-    match (ours, &command.beside) {
-        (Some(ours), None) => {
-            let done = workspace_files::restore_from(instance, &ours, &file, now)?;
-            outln!("restored {} from {}", ours.subdomain, backup.name);
-            print_restored(&done);
-            print_replication_note(instance, ours.id);
-        }
-        (_, beside) => {
-            let wish = command.wish(&packed, beside.as_ref())?;
-            print_imported(&workspace_files::import(instance, &file, wish, now)?);
-        }
-    }
-    Ok(())
-}
-
 /// Records the operation in the audit log. The operation is done even if recording fails.
-fn note(data: &Path, action: &'static str, backup: &Backup, now: Timestamp) {
+pub fn note(data: &Path, action: &'static str, backup: &Backup, now: Timestamp) {
     let event = CentralAuditEvent::new(action)
         .with(json!({"backup": backup.name, "workspaces": backup.manifest.workspaces.len()}));
     if let Err(error) = central_audit_log::record_by_command(&data.join("central.sqlite"), &Origin::system(now), event)
     {
         errln!("cx-engine: cannot record this in the audit log: {error:#}");
     }
-}
-
-impl RestoreArgs {
-    pub fn target(&self) -> (Option<&Path>, &str) {
-        (self.into.as_deref(), self.workspace.as_deref().unwrap_or_default())
-    }
-
-    /// The latest moment that `--at` allows.
-    fn latest(&self) -> anyhow::Result<Option<Timestamp>> {
-        let at = self.at.as_deref().map(|at| Timestamp::first_and_last(at, &TimeZone::UTC)).transpose();
-        Ok(at.map_err(|said| anyhow!("--at {said}"))?.map(|(_, last)| last))
-    }
-
-    /// The backup to restore one workspace from. It must be of this instance; a backup of an earlier version does not
-    /// name its instance and must be given by name.
-    fn backup_of_one(
-        &self,
-        repository: &Repository,
-        which: &str,
-        is_here: bool,
-        has_it: impl Fn(&Backup) -> bool,
-    ) -> anyhow::Result<Backup> {
-        let at = self.latest()?;
-        let Sorted { own, others } = repository.list()?;
-        if let Some(name) = &self.backup {
-            let named = own.into_iter().chain(others).find(|backup| backup.name == *name);
-            let named = named.with_context(|| format!("no backup {name} in {}", repository.folder().display()))?;
-            let instance = named.manifest.instance;
-            if let Some(other) = instance.filter(|_| instance != repository.instance()) {
-                bail!(
-                    "{name} is a backup of another instance ({other}): restore it with --into a new folder, \
-                     and export {which} from there with `workspace export-file`"
-                );
-            }
-            return Ok(named);
-        }
-        newest(own, at, &has_it).with_context(|| {
-            let when = at.map(|at| format!(" at or before {at}")).unwrap_or_default();
-            let missing = if is_here {
-                format!("no backup of {which}{when}")
-            } else {
-                format!("no workspace {which}, and no backup of it{when}")
-            };
-            let lines = others_in(repository, &others);
-            let elsewhere = if lines.is_empty() { String::new() } else { format!(". {}", lines.join(". ")) };
-            format!("{missing} in {}{elsewhere}", repository.folder().display())
-        })
-    }
-
-    /// The backup to restore everything from. Without an instance in the data directory, the choice must be
-    /// unambiguous.
-    fn whole_backup(&self, config: &Config) -> anyhow::Result<Backup> {
-        let at = self.latest()?;
-        let data = &config.data_dir;
-        // Reading a central file creates a WAL next to it, which root must not own. A damaged file has no readable
-        // instance id.
-        let may_read = data.join("central.sqlite").exists() && owner::check(data).is_ok();
-        let ownership = if may_read { Ownership::of_data_dir(data).unwrap_or_default() } else { Ownership::default() };
-        let repository = Repository::new(config, ownership);
-        if let Some(name) = &self.backup {
-            return repository.named(name);
-        }
-        let Sorted { own, others } = repository.list()?;
-        let folder = repository.folder().display();
-        let is_whole = |backup: &Backup| backup.manifest.central.is_some();
-        let missing = || match at {
-            Some(at) => format!("no backup of everything at or before {at} in {folder}"),
-            None => format!("no backup of everything in {folder}"),
-        };
-        if let Some(instance) = self.instance {
-            let all = own.into_iter().chain(others).collect();
-            let wanted = |backup: &Backup| is_whole(backup) && backup.manifest.instance == Some(instance);
-            return newest(all, at, wanted).with_context(|| format!("{} of the instance {instance}", missing()));
-        }
-        if repository.instance().is_some() {
-            return newest(own, at, is_whole).with_context(|| {
-                let lines = others_in(&repository, &others);
-                format!("{} of the instance in {}. {}", missing(), data.display(), lines.join(". "))
-            });
-        }
-        let all: Vec<Backup> = own.into_iter().chain(others).filter(is_whole).collect();
-        let named: Vec<Uuid> = count_by_instance(&all).into_keys().flatten().collect();
-        if named.len() > 1 {
-            let ids: Vec<String> = named.iter().map(Uuid::to_string).collect();
-            bail!(
-                "{folder} contains backups of several instances: choose an instance with --instance ({}) or a backup \
-                 with --backup; `cx-engine backups --all` lists them",
-                ids.join(", ")
-            );
-        }
-        let instance = named.first().copied();
-        newest(all, at, |backup| backup.manifest.instance == instance).with_context(missing)
-    }
-
-    fn wish(&self, packed: &PackedWorkspace, beside: Option<&String>) -> anyhow::Result<PlacementOptions> {
-        let owner = self.owner.as_ref().unwrap_or(&packed.owner);
-        Ok(PlacementOptions {
-            name: Some(super::workspace::parse_name(&packed.name)?),
-            subdomain: parse_subdomain(Some(beside.unwrap_or(&packed.subdomain)))?,
-            owner: owner.parse().map_err(|said| anyhow!("The owner {said}"))?,
-        })
-    }
-}
-
-/// The newest matching backup at or before a moment.
-fn newest(backups: Vec<Backup>, at: Option<Timestamp>, wanted: impl Fn(&Backup) -> bool) -> Option<Backup> {
-    let is_early = |backup: &Backup| at.is_none_or(|at| backup.manifest.taken_at <= at);
-    backups.into_iter().rev().find(|backup| is_early(backup) && wanted(backup))
 }
 
 /// The problems found. They are saved with each backup, if this process may write there.
@@ -433,7 +361,7 @@ fn table(all: &[Backup], with_instance: bool) -> String {
     aligned(&headings, &all.iter().map(row).collect::<Vec<_>>())
 }
 
-fn table_of(backup: &Backup) -> String {
+pub fn table_of(backup: &Backup) -> String {
     let row = |workspace: &PackedWorkspace| {
         let rows: i64 = workspace.file.contents.rows.values().sum();
         vec![
@@ -456,4 +384,8 @@ fn table_of(backup: &Backup) -> String {
 pub fn bar(length: usize) -> anyhow::Result<ProgressBar> {
     Ok(ProgressBar::new(length as u64)
         .with_style(ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} files {eta}")?))
+}
+
+pub fn bytes_bar(length: u64) -> anyhow::Result<ProgressBar> {
+    Ok(ProgressBar::new(length).with_style(ProgressStyle::with_template("{wide_bar} {bytes}/{total_bytes} {eta}")?))
 }

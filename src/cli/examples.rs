@@ -15,6 +15,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("account set-password", "cx-engine account set-password ada@example.com"),
     ("account unlock", "cx-engine account unlock ada@example.com"),
     ("backup", "cx-engine backup --backup-dir /mnt/backups --keep-daily 7 --keep-weekly 4"),
+    ("backup-key", "cx-engine backup-key"),
     ("backups", "cx-engine backups --backup-dir /mnt/backups --verify"),
     ("cluster", "cx-engine cluster check"),
     ("cluster check", "cx-engine cluster check --json"),

@@ -2,6 +2,7 @@
 
 mod account;
 mod backup;
+mod backup_key;
 mod cluster;
 mod demo;
 mod docs;
@@ -11,9 +12,12 @@ mod health;
 mod import_export;
 mod mail;
 mod manuals;
+mod offsite_args;
 mod openapi;
 mod output;
 mod owner;
+mod remote_list;
+mod restore_backup;
 mod routes;
 mod serve;
 mod setting_flags;
@@ -112,10 +116,12 @@ enum Command {
     },
     /// Back up everything or one workspace; also works while a server runs
     Backup(backup::TakeArgs),
+    /// Create a pair of keys for off-site backups, and print the secret one; keep it away from the server
+    BackupKey,
     /// List backups or the contents of one
     Backups(backup::ListArgs),
     /// Restore one workspace, even while a server runs, or everything into a new folder
-    Restore(backup::RestoreArgs),
+    Restore(restore_backup::RestoreArgs),
     /// Inspect the object store that keeps the data, restore from it, or leave it
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -238,19 +244,21 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Routes { json } => routes::run(*json)?,
         Command::Docs { page } => docs::run(*page)?,
         Command::Openapi { layer } => openapi::run(*layer, &cli.settings(&SettingArgs::default())?)?,
-        Command::Backup(command) => backup::take(command, &cli.config(&command.place.settings())?, now)?,
-        Command::Backups(command) if command.all => {
-            backup::list(command, &cli.settings(&command.place.settings())?, now)?
+        Command::Backup(command) => backup::take(command, &cli.config(&command.settings())?, now)?,
+        Command::BackupKey => backup_key::run(now),
+        // They need no data directory.
+        Command::Backups(command) if command.all || command.remote.is_set() => {
+            backup::list(command, &cli.settings(&command.settings())?, now)?
         }
-        Command::Backups(command) => backup::list(command, &cli.config(&command.place.settings())?, now)?,
+        Command::Backups(command) => backup::list(command, &cli.config(&command.settings())?, now)?,
         Command::Restore(command) => match command.target() {
             (Some(into), _) => {
                 owner::check(into)?;
-                backup::restore_all(command, into, &cli.settings(&command.place.settings())?, now)?;
+                restore_backup::restore_all(command, into, &cli.settings(&command.settings())?, now)?;
             }
             (None, which) => {
-                let instance = open(cli.config(&command.place.settings())?)?;
-                beside_server(&instance, |instance| backup::restore_one(command, which, instance, now))?;
+                let instance = open(cli.config(&command.settings())?)?;
+                beside_server(&instance, |instance| restore_backup::restore_one(command, which, instance, now))?;
             }
         },
         Command::Doctor { fix, json } => {

@@ -4,15 +4,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{demo, output};
+use crate::backups::RemoteRepository;
 use crate::cluster::{self, Claim, ClaimWaiter, StoreLog};
 use crate::config::Config;
 use crate::instance::{self, Instance};
+use crate::jobs::backup_alerts;
 use crate::object_store::{ObjectStore, StoreError};
 use crate::server::{self, ConfigSource, Front, Listening};
 use crate::values::Timestamp;
 
 pub fn run(config: Config, source: ConfigSource, now: Timestamp) -> anyhow::Result<()> {
     let _log = server::start_log(&config);
+    if let Some(offsite) = config.offsite()? {
+        RemoteRepository::open(&offsite)?;
+    }
+    backup_alerts::check(&config)?;
     let front = Front::open(&config)?;
     let lock = instance::lock_data_dir(&config.data_dir)?;
     let log = match cluster::open_store(&config)? {

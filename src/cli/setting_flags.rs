@@ -27,11 +27,20 @@ pub fn heading(group: SettingGroup) -> &'static str {
 fn value_name(setting: &Setting) -> &'static str {
     match (setting.name, setting.kind) {
         ("listen" | "redirect_listen", _) => "ADDRESS",
-        ("tls_certificate" | "tls_key" | "acme_root" | "acme_dns_hook" | "store_key_file" | "store_secret_file", _) => {
-            "FILE"
-        }
+        (
+            "tls_certificate"
+            | "tls_key"
+            | "acme_root"
+            | "acme_dns_hook"
+            | "store_key_file"
+            | "store_secret_file"
+            | "backup_key_file"
+            | "backup_secret_file"
+            | "alert_webhook_secret_file",
+            _,
+        ) => "FILE",
         ("backup_dir", _) => "FOLDER",
-        ("public_url" | "smtp_url" | "store_url" | "acme_directory", _) => "URL",
+        ("public_url" | "smtp_url" | "store_url" | "backup_to" | "alert_webhook" | "acme_directory", _) => "URL",
         (_, SettingKind::Number) => "NUMBER",
         (_, SettingKind::Seconds) => "SECONDS",
         (_, SettingKind::Flag) => "BOOL",

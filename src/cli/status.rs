@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::backup::{counted, own_repository};
 use super::doctor::FOUND;
+use crate::central::backup_status::BackupStatus;
 use crate::central::server_status::{self, ServerStatus};
 use crate::certificates::CertificateSummary;
 use crate::cli::output::{out, outln};
@@ -46,6 +47,10 @@ struct InstanceStatus {
     /// The last check by `doctor` or an operator. Null before the first.
     check: Option<LastCheck>,
     store_url: Option<String>,
+    /// The place outside this machine for backups. Null without one.
+    backup_to: Option<String>,
+    /// The outcome of the last backups of everything.
+    backup_status: BackupStatus,
     /// What needs attention.
     problems: Vec<String>,
 }
@@ -101,6 +106,8 @@ impl InstanceStatus {
             None
         });
         problems.extend(problem_of_backup(backup.as_ref(), config.store.is_some(), now));
+        let outcome = instance.central.backup_status()?;
+        problems.extend(outcome.trouble(config.backup_expect, now));
         let certificate = config.tls.as_ref().map(Validity::read).transpose().unwrap_or_else(|error| {
             problems.push(format!("the certificate cannot be used: {error:#}"));
             None
@@ -138,6 +145,8 @@ impl InstanceStatus {
             mail: MailCounts { queued, retried, dead },
             check,
             store_url: config.store.as_ref().map(|settings| settings.url.to_string()),
+            backup_to: config.backup_to.as_ref().map(ToString::to_string),
+            backup_status: outcome,
             problems,
         })
     }
@@ -183,6 +192,11 @@ impl InstanceStatus {
                 None => "none".into(),
             },
         );
+        if let Some(place) = &self.backup_to {
+            let copied = self.backup_status.taken_at.filter(|_| self.backup_status.place.is_some());
+            let last = copied.map_or_else(|| "none".into(), |at| format!("{at}, {} ago", ago(at, now)));
+            line("off-site", format!("{place}: {last}"));
+        }
         let until = self.certificate_expires_at.map(|expires_at| format!("until {expires_at}"));
         match (&self.certificates, until) {
             (Some(CertificateSummary { valid, failed, orders_left, .. }), until) => {

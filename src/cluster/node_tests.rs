@@ -15,8 +15,8 @@ use super::nodes::NodeWaiter;
 use super::tests::end_process;
 use super::*;
 use crate::api::Error;
-use crate::object_store::StoreSettings;
 use crate::object_store::s3_stub::{Fault, S3Stub};
+use crate::object_store::{StorePurpose, StoreSettings};
 use crate::storage::{File, FileKind, Limits, Storage, UpdateCopies};
 
 const NOW: fn() -> Timestamp = || Timestamp::from_seconds(1_800_000_000);
@@ -91,7 +91,8 @@ impl Cluster {
     fn store(&self) -> Arc<ObjectStore> {
         let (key_file, secret_file) = self.stub.key_files(self.folder.path());
         let url = self.stub.url().parse().unwrap();
-        let settings = StoreSettings { url, region: "us-east-1".into(), key_file, secret_file };
+        let settings =
+            StoreSettings { url, region: "us-east-1".into(), key_file, secret_file, purpose: StorePurpose::Commits };
         Arc::new(ObjectStore::open(&settings).unwrap())
     }
 

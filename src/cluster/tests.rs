@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::*;
 use crate::api::Error;
 use crate::config::Acknowledge;
-use crate::object_store::StoreSettings;
 use crate::object_store::s3_stub::{Fault, S3Stub};
+use crate::object_store::{StorePurpose, StoreSettings};
 use crate::storage::{File, FileKind, Limits, Storage, StoredState, UpdateCopies};
 use crate::tenancy::lifecycle;
 
@@ -73,7 +73,8 @@ impl Kept {
     fn store(&self) -> Arc<ObjectStore> {
         let (key_file, secret_file) = self.stub.key_files(self.folder.path());
         let url = self.stub.url().parse().unwrap();
-        let settings = StoreSettings { url, region: "us-east-1".into(), key_file, secret_file };
+        let settings =
+            StoreSettings { url, region: "us-east-1".into(), key_file, secret_file, purpose: StorePurpose::Commits };
         Arc::new(ObjectStore::open(&settings).unwrap())
     }
 

@@ -31,6 +31,11 @@ fn a_wrong_value_is_refused_with_its_key_the_value_and_what_is_allowed() {
         ("public_url", "https://cx.example.com/api"),
         ("cors_origins", "example.com"),
         ("store_region", "eu west"),
+        ("backup_expect", "tomorrow"),
+        ("backup_expect", "59"),
+        ("backup_expect", "-1d"),
+        ("backup_part_mib", "0"),
+        ("backup_region", "eu west"),
         ("acknowledge", "never"),
         ("node_name", "node.example.com"),
         ("cluster_keep", "7d"),
@@ -60,6 +65,23 @@ fn the_public_url_is_as_it_is_set_or_follows_from_how_the_server_is_reached() {
     assert_eq!(central(&[("tls_certificate", "a"), ("tls_key", "b")]), "https://cx.example.com:8080");
     let set = [("public_url", "https://cx.example.com:8443"), ("trusted_proxies", "127.0.0.1")];
     assert_eq!(central(&set), "https://cx.example.com:8443");
+}
+
+#[test]
+fn a_backup_is_expected_where_it_is_copied_unless_the_setting_says_otherwise() {
+    let expect = |set: &[(&str, &str)]| {
+        let mut all = RawSettings::default();
+        set.iter().for_each(|(name, value)| all.override_with(typed(name, value)));
+        Config::new(&all).unwrap().backup_expect
+    };
+    let recipient = "age1w8cfdpu6pkeqakm0qcesvzmpk9qh9t5r8nnvt0gdlytlw7vqzgvq7arcdx";
+    let copied = [("backup_to", "command:/bin/true"), ("backup_recipients", recipient)];
+    assert_eq!(expect(&[]), None);
+    assert_eq!(expect(&copied), Some(26 * 3600));
+    assert_eq!(expect(&[copied[0], copied[1], ("backup_expect", "0")]), None);
+    for (text, seconds) in [("90m", 5400), ("1d", 86_400), ("36h", 129_600), ("600", 600)] {
+        assert_eq!(expect(&[("backup_expect", text)]), Some(seconds));
+    }
 }
 
 #[test]

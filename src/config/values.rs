@@ -85,6 +85,15 @@ pub fn within<N: TryFrom<i64>>(text: &str, least: i64, most: i64) -> Option<N> {
     N::try_from(number).ok()
 }
 
+/// Seconds, or a number with a unit: `90m`, `26h`, `1d`.
+pub fn period(text: &str) -> Option<i64> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let (number, unit) =
+        units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, *seconds))).unwrap_or((text, 1));
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<i64>().ok().filter(|_| is_number)?.checked_mul(unit)
+}
+
 pub fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds)).map(Duration::from_secs_f64)
 }

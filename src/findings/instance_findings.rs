@@ -73,8 +73,8 @@ pub struct InstanceFindings {
 pub struct InstanceFinding {
     /// Id of the finding.
     id: Uuid,
-    /// `central`, the id of a workspace, a path on the server, a mail with its number, the URL of the object store, a host, or
-    /// the URL of the authority that issues certificates.
+    /// `central`, the id of a workspace, a path on the server, a mail with its number, the URL of the object store, `backups`, a
+    /// host, or the URL of the authority that issues certificates.
     what: String,
     /// Subdomain of the workspace. Null if it is not about one.
     workspace: Option<String>,
@@ -85,7 +85,8 @@ pub struct InstanceFinding {
     /// `fix`: this server can fix it. `stop_and_fix`: stop the server and run `cx-engine doctor --fix`. `wait`: the server
     /// fixes it by itself. `restore`: restore the file from a backup. `replace_certificate`: replace the files of
     /// `tls_certificate` and `tls_key`. `check_store`: run `cx-engine cluster check`. `check_authority`: the problem says why
-    /// the authority issues no certificate; the server tries again by itself.
+    /// the authority issues no certificate; the server tries again by itself. `back_up`: correct the reason and take a
+    /// backup.
     remedy: Remedy,
 }
 

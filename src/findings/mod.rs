@@ -1,5 +1,5 @@
 //! The problems of an instance: damaged files, operations that a crash interrupted, mail that could not be sent, a
-//! certificate that ends, a store that does not take commits. `cx-engine doctor` and operators check the same. The result of the last check is kept in the
+//! certificate that ends, a store that does not take commits, backups that do not come. `cx-engine doctor` and operators check the same. The result of the last check is kept in the
 //! data directory.
 
 pub mod instance_findings;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::api::{Error, Resource};
+use crate::central::backup_status::BackupState;
 use crate::central::{server_status, workspace_lifecycle};
 use crate::cluster;
 use crate::durable_fs;
@@ -56,6 +57,8 @@ choice! {
         CERTIFICATE_NOT_ISSUED = "certificate_not_issued",
         CERTIFICATE_NOT_RENEWED = "certificate_not_renewed",
         COMMITS_NOT_STORED = "commits_not_stored",
+        BACKUP_FAILED = "backup_failed",
+        BACKUP_MISSING = "backup_missing",
     }
 }
 
@@ -69,6 +72,7 @@ choice! {
         REPLACE_CERTIFICATE = "replace_certificate",
         CHECK_STORE = "check_store",
         CHECK_AUTHORITY = "check_authority",
+        BACK_UP = "back_up",
     }
 }
 
@@ -76,7 +80,7 @@ choice! {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Finding {
     pub id: Uuid,
-    /// `central`, the id of a workspace, a path, or a mail.
+    /// `central`, the id of a workspace, a path, a mail, or `backups`.
     pub what: String,
     pub kind: FindingKind,
     /// A sentence about `what`, in English.
@@ -127,6 +131,7 @@ impl Check {
         check_certificate(instance, now, &mut findings);
         check_certificates(instance, now, &mut findings);
         check_store(instance, &mut findings);
+        check_backups(instance, now, &mut findings)?;
         let all = instance.central.workspace_statuses()?.into_iter().map(|(id, _)| id);
         // Each node checks the files that it serves.
         let ids: Vec<Uuid> = all.filter(|id| instance.serves(*id)).collect();
@@ -183,6 +188,7 @@ impl Finding {
                 Remedy::CHECK_AUTHORITY
             }
             None if self.kind == FindingKind::COMMITS_NOT_STORED => Remedy::CHECK_STORE,
+            None if [FindingKind::BACKUP_FAILED, FindingKind::BACKUP_MISSING].contains(&self.kind) => Remedy::BACK_UP,
             None => Remedy::RESTORE,
         }
     }
@@ -409,6 +415,17 @@ fn check_certificates(instance: &Instance, now: Timestamp, findings: &mut Vec<Fi
             findings.push(Finding::new("acme", FindingKind::CERTIFICATE_UNREADABLE, format!("{error:#}")));
         }
     }
+}
+
+/// Finds backups that fail or do not come.
+fn check_backups(instance: &Instance, now: Timestamp, findings: &mut Vec<Finding>) -> anyhow::Result<()> {
+    let (status, expect) = (instance.central.backup_status()?, instance.config.backup_expect);
+    let kind = match status.state(expect, now) {
+        BackupState::FAILED => FindingKind::BACKUP_FAILED,
+        _ => FindingKind::BACKUP_MISSING,
+    };
+    findings.extend(status.trouble(expect, now).map(|problem| Finding::new("backups", kind, problem)));
+    Ok(())
 }
 
 /// Finds what keeps commits from the store. A server knows it; a command sends a request to the store.

@@ -1,10 +1,11 @@
 //! Background work. One round per second saves the last uses of tokens and keys, finishes deletions, empties the trash,
 //! closes invitations, deletes old tokens and old entries of the audit logs, and checkpoints WALs. Separate threads
-//! send mail and webhooks, because other servers are slow, and update and reindex the files after an update of the
-//! program.
+//! send mail, webhooks and alerts, because other servers are slow, and update and reindex the files after an update of
+//! the program.
 //!
 //! A round takes the time as a value. Running it again at any moment is safe.
 
+pub mod backup_alerts;
 mod file_updates;
 pub mod index_maintenance;
 pub mod mail_sender;
@@ -29,6 +30,7 @@ use crate::tenancy::{journal, kept_uploads, lifecycle};
 use crate::values::Timestamp;
 use crate::workspace::oauth::grants;
 use crate::workspace::{imports, integration_keys, settings::Settings, webhook_deliveries};
+use backup_alerts::BackupAlerts;
 use file_updates::Updater;
 use index_maintenance::Indexer;
 use webhook_sender::WebhookSender;
@@ -54,6 +56,9 @@ const MAIL_SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
 /// Longest wait for the update of a file when the server stops.
 const UPDATE_SHUTDOWN_WAIT: Duration = Duration::from_secs(3);
 
+/// Longest wait for an alert in transit when the server stops. It is posted again at the next start.
+const ALERT_SHUTDOWN_WAIT: Duration = Duration::from_secs(1);
+
 /// The background threads.
 pub struct Jobs {
     maintenance: JobThread,
@@ -61,6 +66,7 @@ pub struct Jobs {
     webhooks: JobThread,
     indexes: JobThread,
     updates: JobThread,
+    alerts: JobThread,
 }
 
 /// A thread that repeats a round.
@@ -75,6 +81,7 @@ impl Jobs {
         let for_mail = Arc::clone(&instance);
         let mut indexer = Indexer::new(Arc::clone(&instance));
         let mut updater = Updater::new(Arc::clone(&instance));
+        let alerts = BackupAlerts::new(Arc::clone(&instance));
         let courier = WebhookSender::start(Arc::clone(&instance), Timestamp::now)?;
         let supervised = Arc::clone(&instance.supervisor);
         let supervisor = || Arc::clone(&supervised);
@@ -94,6 +101,10 @@ impl Jobs {
             mail: JobThread::start("mail", EVERY, supervisor(), move |_| {
                 if for_mail.is_central_node() { mail_sender::round(&for_mail, Timestamp::now()) } else { Ok(()) }
             })?,
+            // By the second round the server listens.
+            alerts: JobThread::start("alerts", EVERY, supervisor(), move |n| {
+                if n > 0 { alerts.round(Timestamp::now()) } else { Ok(()) }
+            })?,
             indexes: JobThread::start("indexes", OFTEN, supervisor(), move |n| indexer.round(n))?,
             updates: JobThread::start("updates", OFTEN, supervisor(), move |_| updater.round())?,
             webhooks: JobThread::start("webhooks", OFTEN, supervisor(), move |_| courier.round(Timestamp::now()))?,
@@ -104,9 +115,9 @@ impl Jobs {
     pub fn stop(self) {
         let (house, mail) = (self.maintenance.request_stop(), self.mail.request_stop());
         let (webhooks, indexes) = (self.webhooks.request_stop(), self.indexes.request_stop());
-        let updates = self.updates.request_stop();
+        let (alerts, updates) = (self.alerts.request_stop(), self.updates.request_stop());
         let _ = (house.recv(), webhooks.recv(), indexes.recv());
-        let _ = mail.recv_timeout(MAIL_SHUTDOWN_WAIT);
+        let _ = (mail.recv_timeout(MAIL_SHUTDOWN_WAIT), alerts.recv_timeout(ALERT_SHUTDOWN_WAIT));
         // An update that is cut off is undone by SQLite, and begins again at the next start.
         let _ = updates.recv_timeout(UPDATE_SHUTDOWN_WAIT);
     }

@@ -246,25 +246,7 @@ impl WebhookSender {
 
     /// Created with the first message, so that a server without webhooks need not read the system's certificates.
     fn agent(&self) -> &Agent {
-        self.agent.get_or_init(|| {
-            let found = rustls_native_certs::load_native_certs().certs;
-            let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-            let config = Agent::config_builder()
-                .http_status_as_error(false)
-                // Redirects are reported to the webhook's owner instead of followed.
-                .max_redirects(0)
-                .timeout_global(Some(PATIENCE))
-                // A proxy from the environment could reach addresses that we must not.
-                .proxy(None)
-                .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
-                .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
-                .build();
-            let resolver = PrivateAddressGuard {
-                private: self.instance.config.private_webhooks,
-                names: DefaultResolver::default(),
-            };
-            Agent::with_parts(config, DefaultConnector::default(), resolver)
-        })
+        self.agent.get_or_init(|| agent(self.instance.config.private_webhooks))
     }
 
     fn revisit_at(&self, workspace: Uuid, at: Timestamp) {
@@ -275,6 +257,24 @@ impl WebhookSender {
     fn state(&self) -> MutexGuard<'_, SenderState> {
         self.state.lock()
     }
+}
+
+/// A client that posts messages. `private` allows addresses inside the server's own network.
+pub(super) fn agent(private: bool) -> Agent {
+    let found = rustls_native_certs::load_native_certs().certs;
+    let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        // Redirects are reported to the webhook's owner instead of followed.
+        .max_redirects(0)
+        .timeout_global(Some(PATIENCE))
+        // A proxy from the environment could reach addresses that we must not.
+        .proxy(None)
+        .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
+        .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
+        .build();
+    let resolver = PrivateAddressGuard { private, names: DefaultResolver::default() };
+    Agent::with_parts(config, DefaultConnector::default(), resolver)
 }
 
 /// True if the address is on the public internet and not one of this machine's own, which are inside its firewall.

@@ -18,7 +18,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response, S3Action};
 
@@ -26,7 +25,7 @@ use crate::durable_fs;
 pub use probe::{ProbeError, ProbeStep};
 use s3_client::S3Client;
 pub use store_error::StoreError;
-pub use store_settings::{StoreSettings, StoreUrl};
+pub use store_settings::{StorePurpose, StoreSettings, StoreUrl};
 
 /// The largest object that [`ObjectStore::get`] reads into memory, in bytes.
 const MAX_IN_MEMORY: u64 = 256 << 20;
@@ -121,7 +120,7 @@ impl ObjectStore {
     /// Reads an object. Returns `None` if it does not exist.
     pub fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         let mut body = Vec::new();
-        let tag = self.read(key, MAX_IN_MEMORY, &mut |piece| {
+        let tag = self.read(key, None, MAX_IN_MEMORY, &mut |piece| {
             body.extend_from_slice(piece);
             Ok(())
         })?;
@@ -137,7 +136,7 @@ impl ObjectStore {
         let unfinished = PathBuf::from(unfinished);
         durable_fs::if_there(fs::remove_file(&unfinished)).map_err(local)?;
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&unfinished).map_err(local)?;
-        let read = self.read(key, MAX_OBJECT, &mut |piece| file.write_all(piece).map_err(local));
+        let read = self.read(key, None, MAX_OBJECT, &mut |piece| file.write_all(piece).map_err(local));
         if let Ok(Some(_)) = read {
             // This also syncs the file.
             durable_fs::rename(&unfinished, path)
@@ -149,17 +148,29 @@ impl ObjectStore {
         read.map(|_| false)
     }
 
-    /// Reads an object piece by piece. Returns `None` if it does not exist.
+    /// Hands over an object of at most this many bytes, piece by piece, in limited time. Returns false if it does not
+    /// exist.
+    pub fn read_up_to(
+        &self,
+        key: &str,
+        length: u64,
+        write: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        Ok(self.read(key, Some(length), length, write)?.is_some())
+    }
+
+    /// Reads an object piece by piece. `length` limits the time. Returns `None` if the object does not exist.
     fn read(
         &self,
         key: &str,
+        length: Option<u64>,
         limit: u64,
         write: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
     ) -> Result<Option<ETag>, StoreError> {
         let full_key = self.full_key(key)?;
         let action = self.client.bucket.get_object(Some(&self.client.credentials), &full_key);
         let request = self.client.sign("GET", &action);
-        let mut answer = self.client.send_without_body(&request)?;
+        let mut answer = self.client.send(&request, (), length)?;
         match answer.status {
             200 => {}
             404 if answer.is_missing_object() => return Ok(None),
@@ -273,9 +284,4 @@ impl ObjectStore {
         }
         Ok(format!("{}{key}", self.prefix))
     }
-}
-
-/// Longest time for a request with a body of this many bytes: a slow store still takes a MiB each second.
-fn time_limit(length: u64) -> Duration {
-    Duration::from_secs(20 + (length >> 20))
 }

@@ -23,7 +23,7 @@ use ureq::{Agent, AsSendBody, Body, http};
 use url::Url;
 
 use super::store_error::ErrorResponse;
-use super::{StoreError, StoreSettings, time_limit};
+use super::{StoreError, StorePurpose, StoreSettings};
 use crate::values::is_public;
 
 /// Time limit for a connection, with TLS.
@@ -44,6 +44,7 @@ const MAX_KEY_FILE: u64 = 4096;
 pub(super) struct S3Client {
     pub bucket: Bucket,
     pub credentials: Credentials,
+    purpose: StorePurpose,
     agent: Agent,
 }
 
@@ -75,11 +76,12 @@ pub(super) enum HttpError {
 
 impl S3Client {
     pub fn open(settings: &StoreSettings) -> anyhow::Result<Self> {
-        let bucket = settings.url.bucket(&settings.region)?;
-        let key = read_key("store_key_file", &settings.key_file)?;
-        let secret = read_key("store_secret_file", &settings.secret_file)?;
+        let (purpose, names) = (settings.purpose, settings.purpose.names());
+        let bucket = settings.url.bucket(&settings.region, purpose)?;
+        let key = read_key(names.key_file, &settings.key_file)?;
+        let secret = read_key(names.secret_file, &settings.secret_file)?;
         let is_plain = bucket.base_url().scheme() == "http";
-        Ok(Self { bucket, credentials: Credentials::new(key, secret), agent: agent(is_plain) })
+        Ok(Self { bucket, credentials: Credentials::new(key, secret), purpose, agent: agent(is_plain) })
     }
 
     /// Signs a request with the current time.
@@ -91,7 +93,8 @@ impl S3Client {
         self.send(request, (), None)
     }
 
-    /// Sends a request. `length` limits the time; without it, only a connection that stalls is given up.
+    /// Sends a request. The `length` of the body, of the request or of the response, limits the time; without it, only a
+    /// connection that stalls is given up.
     pub fn send(
         &self,
         request: &SignedRequest<'_>,
@@ -102,10 +105,17 @@ impl S3Client {
         if let Some((name, value)) = request.condition {
             builder = builder.header(name, value);
         }
-        let no_response = |error: ureq::Error| StoreError::without_response(&error.into(), self.host());
+        let no_response =
+            |error: ureq::Error| StoreError::without_response(&error.into(), self.host(), self.purpose.names().url);
         let built = builder.body(body).map_err(|error| no_response(error.into()))?;
-        let limited = self.agent.configure_request(built).timeout_global(length.map(time_limit)).build();
+        let limited =
+            self.agent.configure_request(built).timeout_global(length.map(|length| self.time_limit(length))).build();
         Answer::read(self.agent.run(limited).map_err(no_response)?).map_err(StoreError::Unknown)
+    }
+
+    /// Longest time for a body of this many bytes.
+    fn time_limit(&self, length: u64) -> Duration {
+        Duration::from_secs(20 + length / self.purpose.slowest_rate())
     }
 
     fn host(&self) -> &str {
@@ -113,7 +123,8 @@ impl S3Client {
     }
 
     pub fn error(&self, request: &SignedRequest<'_>, answer: Answer) -> StoreError {
-        StoreError::of_response(answer.error(), self.bucket.name(), clocks(&request.url, &answer.headers))
+        let clocks = clocks(&request.url, &answer.headers);
+        StoreError::of_response(answer.error(), self.bucket.name(), self.purpose.names(), clocks)
     }
 }
 

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use crate::object_store::s3_client::HttpError;
+use super::s3_client::HttpError;
+use super::store_settings::SettingNames;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -45,7 +46,7 @@ impl StoreError {
     }
 
     /// The error of a request without a response.
-    pub(super) fn without_response(error: &HttpError, host: &str) -> Self {
+    pub(super) fn without_response(error: &HttpError, host: &str, url_setting: &str) -> Self {
         match error {
             HttpError::Certificate(why) => {
                 let message = format!("{host}: {why}. Certificates are checked against the roots of this system");
@@ -54,7 +55,7 @@ impl StoreError {
             HttpError::PublicAddress => {
                 let message = format!(
                     "{host} has a public address, and http:// is only allowed to loopback and private addresses. Use \
-                     https:// in store_url"
+                     https:// in {url_setting}"
                 );
                 Self::refused(0, "PlainHttp", &message)
             }
@@ -63,7 +64,13 @@ impl StoreError {
     }
 
     /// The error of a response that is no success. `clocks` describes the two clocks if they differ.
-    pub(super) fn of_response(response: ErrorResponse, bucket: &str, clocks: Option<String>) -> Self {
+    pub(super) fn of_response(
+        response: ErrorResponse,
+        bucket: &str,
+        settings: SettingNames,
+        clocks: Option<String>,
+    ) -> Self {
+        let SettingNames { url, region: region_setting, key_file, secret_file } = settings;
         let ErrorResponse { status, code, message, region } = response;
         let named = if code.is_empty() { format!("HTTP {status}") } else { code.clone() };
         let is_temporary = matches!(code.as_str(), "RequestTimeout" | "OperationAborted" | "SlowDown");
@@ -78,21 +85,22 @@ impl StoreError {
         let advice = match code.as_str() {
             "RequestTimeTooSkewed" => clocks.unwrap_or_else(|| "the clock of this machine is wrong".into()),
             _ if status == 403 && clocks.is_some() => clocks.unwrap_or_default(),
-            "InvalidAccessKeyId" => "the store does not know the access key in store_key_file".into(),
-            "SignatureDoesNotMatch" => {
-                "the secret key in store_secret_file does not belong to the access key in store_key_file, or a proxy \
-                 changed the request"
-                    .into()
-            }
-            "NoSuchBucket" => format!("there is no bucket {bucket:?}: create it, or correct store_url"),
+            "InvalidAccessKeyId" => format!("the store does not know the access key in {key_file}"),
+            "SignatureDoesNotMatch" => format!(
+                "the secret key in {secret_file} does not belong to the access key in {key_file}, or a proxy changed \
+                 the request"
+            ),
+            "NoSuchBucket" => format!("there is no bucket {bucket:?}: create it, or correct {url}"),
             "AccessDenied" | "AllAccessDisabled" | "Forbidden" => format!(
                 "the key may not do this in the bucket {bucket:?}: allow it to list the bucket, and to read, write and \
                  delete objects"
             ),
             "NotImplemented" => "the store does not support conditional requests".into(),
             _ if region.is_some() || (300..400).contains(&status) => match region {
-                Some(region) => format!("the bucket {bucket:?} is in another region: set store_region = {region:?}"),
-                None => format!("the bucket {bucket:?} is at another address: correct store_url or store_region"),
+                Some(region) => {
+                    format!("the bucket {bucket:?} is in another region: set {region_setting} = {region:?}")
+                }
+                None => format!("the bucket {bucket:?} is at another address: correct {url} or {region_setting}"),
             },
             _ => String::new(),
         };

@@ -19,6 +19,52 @@ pub struct StoreSettings {
     pub key_file: PathBuf,
     /// The file with the secret access key.
     pub secret_file: PathBuf,
+    pub purpose: StorePurpose,
+}
+
+/// The use of an object store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorePurpose {
+    /// It receives every write.
+    Commits,
+    /// It receives backups.
+    Backups,
+}
+
+/// The names of the settings of a store, for errors.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SettingNames {
+    pub url: &'static str,
+    pub region: &'static str,
+    pub key_file: &'static str,
+    pub secret_file: &'static str,
+}
+
+impl StorePurpose {
+    pub(super) fn names(self) -> SettingNames {
+        match self {
+            Self::Commits => SettingNames {
+                url: "store_url",
+                region: "store_region",
+                key_file: "store_key_file",
+                secret_file: "store_secret_file",
+            },
+            Self::Backups => SettingNames {
+                url: "backup_to",
+                region: "backup_region",
+                key_file: "backup_key_file",
+                secret_file: "backup_secret_file",
+            },
+        }
+    }
+
+    /// Bytes that even a slow store takes in a second. Commits wait for the store. A backup may use a slow line.
+    pub(super) fn slowest_rate(self) -> u64 {
+        match self {
+            Self::Commits => 1 << 20,
+            Self::Backups => 32 << 10,
+        }
+    }
 }
 
 /// The address of a folder in a bucket.
@@ -41,7 +87,7 @@ impl StoreUrl {
     }
 
     /// The bucket of these settings, for a client.
-    pub(super) fn bucket(&self, region: &str) -> anyhow::Result<Bucket> {
+    pub(super) fn bucket(&self, region: &str, purpose: StorePurpose) -> anyhow::Result<Bucket> {
         let (endpoint, style) = match &self.endpoint {
             Some(endpoint) => (endpoint.clone(), UrlStyle::Path),
             // The certificate of AWS is for one label before the host, so a name with a dot is written into the path.
@@ -49,7 +95,7 @@ impl StoreUrl {
             None => (aws_endpoint(region)?, UrlStyle::VirtualHost),
         };
         Bucket::new(endpoint, style, self.bucket.clone(), region.to_owned())
-            .map_err(|error| anyhow::anyhow!("store_url cannot be used: {error}"))
+            .map_err(|error| anyhow::anyhow!("{} cannot be used: {error}", purpose.names().url))
     }
 }
 

@@ -20,7 +20,13 @@ fn shared() -> Shared {
 
 fn open(url: &str, key_file: PathBuf, secret_file: PathBuf) -> anyhow::Result<ObjectStore> {
     let url = url.parse().expect("an address of a store");
-    ObjectStore::open(&StoreSettings { url, region: "us-east-1".into(), key_file, secret_file })
+    ObjectStore::open(&StoreSettings {
+        url,
+        region: "us-east-1".into(),
+        key_file,
+        secret_file,
+        purpose: StorePurpose::Commits,
+    })
 }
 
 #[track_caller]
@@ -222,7 +228,7 @@ fn a_rejection_says_what_to_correct() {
 fn a_name_with_a_public_address_is_not_asked_without_tls() {
     // No connection is opened.
     let error = s3_client::agent(true).get("http://203.0.114.1/").call().unwrap_err();
-    let error = StoreError::without_response(&error.into(), "s3.example.com");
+    let error = StoreError::without_response(&error.into(), "s3.example.com", "store_url");
     refused(Err::<(), _>(error), "PlainHttp", "Use https://");
 }
 
@@ -244,7 +250,7 @@ fn a_key_file_has_one_key() {
 fn an_address_is_a_bucket_in_the_path_or_at_aws() {
     let bucket = |url: &str, region: &str| {
         let parsed = url.parse::<StoreUrl>().ok()?;
-        Some((parsed.bucket(region).unwrap().base_url().to_string(), parsed.prefix().to_owned()))
+        Some((parsed.bucket(region, StorePurpose::Commits).unwrap().base_url().to_string(), parsed.prefix().to_owned()))
     };
     for (url, base, prefix) in [
         ("https://account.r2.cloudflarestorage.com/data", "https://account.r2.cloudflarestorage.com/data/", ""),
@@ -316,7 +322,11 @@ fn the_probe_says_which_step_failed() {
 #[test]
 fn a_certificate_that_is_not_trusted_is_named() {
     let error = ureq::Error::Io(std::io::Error::other("invalid peer certificate: UnknownIssuer"));
-    refused(Err::<(), _>(StoreError::without_response(&error.into(), "minio")), "Certificate", "UnknownIssuer");
+    refused(
+        Err::<(), _>(StoreError::without_response(&error.into(), "minio", "store_url")),
+        "Certificate",
+        "UnknownIssuer",
+    );
     let error = ureq::Error::Io(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
-    unknown(Err::<(), _>(StoreError::without_response(&error.into(), "minio")));
+    unknown(Err::<(), _>(StoreError::without_response(&error.into(), "minio", "store_url")));
 }

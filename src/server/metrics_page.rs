@@ -33,7 +33,8 @@ struct OutboxLabels {
 }
 
 /// Threads that are of no executor.
-const OTHER_THREADS: [&str; 6] = ["background", "certificates", "jobs", "mail", "store", "webhooks"];
+const OTHER_THREADS: [&str; 9] =
+    ["alerts", "background", "certificates", "indexes", "jobs", "mail", "store", "updates", "webhooks"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CertificateLabels {
@@ -70,6 +71,7 @@ pub fn page(instance: &Instance, now: Timestamp) -> String {
     register_outbox(instance, ours);
     register_threads(instance, ours);
     register_certificates(instance, now, ours);
+    register_backups(instance, ours);
     register_store(instance, ours);
     ours.register("log_lines_dropped", "Log lines that were dropped", ConstCounter::new(log_writer::dropped()));
     #[cfg(target_os = "linux")]
@@ -158,6 +160,23 @@ fn register_threads(instance: &Instance, registry: &mut Registry) {
         panics.get_or_create(&ThreadLabels { thread }).inc_by(counted.get(thread).copied().unwrap_or_default());
     }
     registry.register("thread_panics", "Panics of rounds and tasks; the threads went on", panics);
+}
+
+fn register_backups(instance: &Instance, registry: &mut Registry) {
+    let Ok(status) = instance.central.backup_status() else { return };
+    if let Some(taken_at) = status.taken_at {
+        registry.register_with_unit(
+            "backup_last_success_timestamp",
+            "Time of the newest complete backup, as seconds since 1970",
+            Unit::Seconds,
+            ConstGauge::new(taken_at.seconds()),
+        );
+    }
+    registry.register(
+        "backup_failing",
+        "1 if the last backup failed",
+        ConstGauge::new(i64::from(status.failing_since.is_some())),
+    );
 }
 
 /// The end of the certificate of the settings, or of the first by ACME. Hosts are no labels: there may be thousands.

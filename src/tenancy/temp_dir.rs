@@ -39,6 +39,11 @@ impl InstanceTempDir {
         Ok(Self { _claim: File::open(folder.path())?, folder })
     }
 
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The path of a file in this folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

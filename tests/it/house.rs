@@ -122,6 +122,7 @@ const LAYERS: [&str; 24] = [
     "values",
     "durable_fs",
     "object_store",
+    "offsite",
     "storage",
     "auth",
     "tenancy",

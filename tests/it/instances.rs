@@ -20,6 +20,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("account set-password", "ada@example.com"),
     ("account unlock", "ada@example.com"),
     ("backup", ""),
+    ("backup-key", ""),
     ("backups", ""),
     ("cluster check", ""),
     ("cluster drain", "one"),
@@ -65,7 +66,8 @@ const ARGUMENTS: &[(&str, &str)] = &[
 const CREATING: [&str; 3] = ["account create", "demo", "serve"];
 
 /// These need no instance: they print parts of the program, or send a request to a server.
-const WITHOUT: [&str; 10] = [
+const WITHOUT: [&str; 11] = [
+    "backup-key",
     "cluster check",
     "cluster drain",
     "cluster move",

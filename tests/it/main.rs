@@ -49,6 +49,7 @@ mod logs;
 mod mail;
 mod metrics;
 mod oauth_clients;
+mod offsite_backups;
 mod owners;
 mod packaging;
 mod proxies;

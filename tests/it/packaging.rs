@@ -61,7 +61,7 @@ fn the_changelog_has_versions_and_becomes_one_of_debian() {
 
 #[test]
 fn the_scripts_of_packaging_are_scripts() {
-    for script in ["release", "prepare", "litestream-restore"] {
+    for script in ["release", "prepare", "litestream-restore", "backup-sftp"] {
         let mut bash = Command::new("bash");
         let checked = run(bash.arg("-n").arg(packaged(script)), "");
         assert_eq!(checked.code, Some(0), "{script}: {}", checked.err);

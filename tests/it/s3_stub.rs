@@ -47,6 +47,10 @@ pub enum Fault {
     IgnoreIfMatch,
     /// `If-None-Match` is checked before the object is written, and not at the same moment.
     RacyCreates,
+    /// So many more objects are stored, and then none: the store is full.
+    FullAfter(usize),
+    /// Objects are stored with a wrong byte in the middle.
+    Garble,
     /// The next objects that are read end in the middle.
     Truncate(usize),
     /// The clock of the store is ahead of the client's by this many seconds, and every request is rejected for that.
@@ -145,6 +149,14 @@ impl S3Stub {
 
     pub fn object(&self, key: &str) -> Option<Vec<u8>> {
         self.state.lock().objects.get(key).map(|(body, _)| body.clone())
+    }
+
+    /// Stores an object, as another program does.
+    pub fn put_object(&self, key: &str, body: &[u8]) {
+        let mut state = self.state.lock();
+        state.versions += 1;
+        let tag = format!("\"{:032x}\"", state.versions);
+        state.objects.insert(key.to_owned(), (body.to_vec(), tag));
     }
 
     /// Inverts the middle byte of an object. Its tag stays.
@@ -356,9 +368,20 @@ fn put(request: &Request, state: &Mutex<State>, faults: &[Fault]) -> Answer {
         thread::sleep(Duration::from_millis(100));
         state_now = state.lock();
     }
+    let has_room = state_now.faults.iter_mut().find_map(|fault| match fault {
+        Fault::FullAfter(left) => Some(std::mem::replace(left, left.saturating_sub(1)) > 0),
+        _ => None,
+    });
+    if has_room == Some(false) {
+        return error(507, "XMinioStorageFull");
+    }
     state_now.versions += 1;
     let tag = format!("\"{:032x}\"", state_now.versions);
-    state_now.objects.insert(request.key.clone(), (request.body.clone(), tag.clone()));
+    let mut body = request.body.clone();
+    if let (true, Some(byte)) = (has(|fault| matches!(fault, Fault::Garble)), body.get_mut(request.body.len() / 2)) {
+        *byte = !*byte;
+    }
+    state_now.objects.insert(request.key.clone(), (body, tag.clone()));
     Some((200, vec![format!("ETag: {tag}")], Vec::new()))
 }
 

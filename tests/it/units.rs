@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::process::{document, not_run, packaged, run};
 
 /// Maximum exposure by `systemd-analyze security`, in tenths of 100. `docs/install.md` states it.
-const MOST_EXPOSED: [(&str, u32); 2] = [("cx-engine.service", 11), ("cx-engine-backup.service", 2)];
+const MOST_EXPOSED: [(&str, u32); 2] = [("cx-engine.service", 11), ("cx-engine-backup.service", 11)];
 
 /// A folder with the units, changed to an existing program. `None`, with a message, without systemd.
 fn units() -> Option<tempfile::TempDir> {

@@ -37,7 +37,7 @@ fn settled(server: &TestServer, team: &Team, webhook: &str, statuses: &[&str]) -
 }
 
 /// Checks a signature as the Standard Webhooks convention describes.
-fn is_signed(message: &Message, secret: &str) -> bool {
+pub fn is_signed(message: &Message, secret: &str) -> bool {
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
     let (id, at) = (message.header("webhook-id"), message.header("webhook-timestamp"));
