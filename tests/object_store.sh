@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `cx-engine cluster`, and a server that is killed and loses its disk, on an S3 server that others have written: moto
-# honours conditions, and botocore verifies the signatures. CX_ENGINE names a program to try; else it is built.
+# `cx-engine cluster`, a server that is killed and loses its disk, and off-site backups, on an S3 server that others have
+# written: moto honours conditions, and botocore verifies the signatures. CX_ENGINE names a program to try; else it is built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -159,7 +159,7 @@ field() { sed "s/.*\"$1\":\"\([^\"]*\)\".*/\1/"; }
 customers() {
     local token
     token=$(api "http://localhost:$at/api/switch-to" -H "Authorization: Bearer $1" -d "{\"workspace_id\":\"$id\"}" | field token)
-    api "http://acme.localhost:$at/api/customers?sort=name" -H "Authorization: Bearer $token" |
+    api "http://acme.localhost:$at/api/customers?sort=name&per_page=500" -H "Authorization: Bearer $token" |
         grep -o '"name":"Customer [0-9]*"' | sort
 }
 
@@ -189,3 +189,40 @@ cx cluster restore --into copy >"$work/said" || fail 'the restore failed'
 grep -q 'restored 2 files and the keys into copy' "$work/said" || fail "$(cat "$work/said")"
 cx doctor --data-dir copy >"$work/said" || fail "$(cat "$work/said")"
 echo "object_store: after kill -9 and the loss of the disk, every customer is there again"
+
+# The drill of off-site backups: the machine is lost with its store; the bucket and the secret key are left.
+store=(CX_BACKUP_KEY_FILE=key CX_BACKUP_SECRET_FILE=secret CX_BACKUP_PART_MIB=1)
+place="http://127.0.0.1:$port/cx-data/offsite"
+cx backup-key >"$work/backup-key.txt" 2>"$work/said"
+public=$(sed -n 's/^Public key: //p' "$work/said")
+# More than one object: texts that cannot be compressed.
+start copy
+token=$(api "http://localhost:$at/api/login" -d '{"email":"ada@example.com","password":"a-long-password"}' | field token)
+inside=$(api "http://localhost:$at/api/switch-to" -H "Authorization: Bearer $token" -d "{\"workspace_id\":\"$id\"}" | field token)
+for n in $(seq 200); do
+    text=$(head -c 7400 /dev/urandom | base64 -w 0)
+    api "http://acme.localhost:$at/api/customers" -H "Authorization: Bearer $inside" \
+        -d "{\"name\":\"Customer $((n + 5))\",\"comment\":\"$text\"}" >/dev/null
+done
+expected=$(customers "$token")
+[ "$(wc -l <<<"$expected")" -eq 205 ] || fail "205 customers are expected: $expected"
+cx backup --data-dir copy --to "$place" --recipient "$public" >"$work/said" || fail "$(cat "$work/said")"
+grep -q '[2-9] objects, encrypted, read again and compared' "$work/said" || fail "$(cat "$work/said")"
+kill "$server" && wait "$server" 2>/dev/null || true
+server=
+rm -rf "$work/copy" "$work/data"
+cx backups --from "$place" --verify >"$work/said" || fail "$(cat "$work/said")"
+grep -q 'no problems found' "$work/said" || fail "$(cat "$work/said")"
+cx backups --from "$place" --verify --identity backup-key.txt >"$work/said" || fail "$(cat "$work/said")"
+cx restore --from "$place" --identity backup-key.txt --into fetched >"$work/said" || fail "$(cat "$work/said")"
+cx doctor --data-dir fetched >"$work/said" || fail "$(cat "$work/said")"
+start fetched
+token=$(api "http://localhost:$at/api/login" -d '{"email":"ada@example.com","password":"a-long-password"}' | field token)
+[ "$(customers "$token")" = "$expected" ] || fail 'customers are missing after the restore from elsewhere'
+kill "$server" && wait "$server" 2>/dev/null || true
+server=
+if said=$(cx backup --data-dir fetched --to "http://127.0.0.1:$port/elsewhere/x" --recipient "$public" 2>&1) ||
+    ! grep -q 'there is no bucket "elsewhere": create it, or correct backup_to' <<<"$said"; then
+    fail "it should fail without a bucket: $said"
+fi
+echo "object_store: after the loss of the machine, an off-site backup brings every customer back"

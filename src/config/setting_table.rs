@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::values::{
-    acme_directory, domain, host_and_port, is_log_filter, items, node_name, node_url, period, region, seconds, sender,
-    smtp, within,
+    acme_directory, domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp, within,
 };
-use super::{AcmeSettings, AlertWebhook, Config, LETS_ENCRYPT, NodeSettings, RawSettings, TlsFiles};
+use super::{AcmeSettings, Config, LETS_ENCRYPT, NodeSettings, RawSettings, TlsFiles, backup_settings};
 use crate::object_store::{StorePurpose, StoreSettings};
-use crate::values::{Email, PublicUrl, TimeZone, WebUrl, phone};
+use crate::values::{Email, PublicUrl, TimeZone, phone};
 
 /// One setting: `max_waiting` in the file, `--max-waiting`, `CX_MAX_WAITING`.
 pub struct Setting {
@@ -27,9 +26,6 @@ pub struct Setting {
     /// Applies a value; `None` means that the value is not allowed. Earlier settings of the table are already applied.
     pub(super) set: Set,
 }
-
-/// The default of `backup_expect` with a destination, in seconds: a day, and the random delay of a timer.
-const EXPECTED_WITH_DESTINATION: i64 = 26 * 3600;
 
 type Set = fn(&mut Config, &str) -> Option<()>;
 
@@ -148,72 +144,14 @@ pub const SETTINGS: &[Setting] = &[
     })
     .about("Folder for backups, preferably on another disk; empty means backups in the data directory")
     .allowed("a path"),
-    Setting::main("backup_to", "", SettingKind::Text, |config, text| {
-        config.backup_to = if text.is_empty() { None } else { Some(text.parse().ok()?) };
-        Some(())
-    })
-    .about(
-        "Place outside this machine that gets an encrypted copy of each backup of everything: a bucket of an object \
-                store (S3 API), or a command that copies; empty means none",
-    )
-    .allowed(
-        "s3://BUCKET/PREFIX for AWS, https://HOST/BUCKET/PREFIX, or command:/PATH of a program; http:// only to a \
-                  loopback or private address",
-    ),
-    Setting::main("backup_recipients", "", SettingKind::List, |config, text| {
-        let recipients = items(text).map(|item| item.parse().ok()).collect::<Option<_>>()?;
-        config.backup_recipients = recipients;
-        Some(())
-    })
-    .about("Public keys that encrypt the copies for backup_to. Keep the secret key of one of them elsewhere")
-    .allowed("public keys of age, which begin with age1, separated by commas; `cx-engine backup-key` makes a pair"),
-    Setting::main("backup_region", "us-east-1", SettingKind::Text, |config, text| {
-        config.backup_region = region(text)?;
-        Some(())
-    })
-    .about("Region of the bucket of backup_to; stores without regions accept the default")
-    .allowed("letters, digits and -, like eu-west-3"),
-    Setting::main("backup_key_file", "", SettingKind::Text, |config, text| {
-        config.backup_key_file = text.into();
-        Some(())
-    })
-    .about("File with the access key id of the bucket of backup_to; empty means that of store_key_file")
-    .allowed("the path of a file that contains only the key"),
-    Setting::main("backup_secret_file", "", SettingKind::Text, |config, text| {
-        config.backup_secret_file = text.into();
-        Some(())
-    })
-    .about("File with the secret access key of the bucket of backup_to; empty means that of store_secret_file")
-    .allowed("the path of a file that contains only the key"),
-    Setting::limit("backup_expect", "", SettingKind::Text, |config, text| {
-        config.backup_expect = match text {
-            "" => config.backup_to.as_ref().map(|_| EXPECTED_WITH_DESTINATION),
-            "0" => None,
-            text => Some(period(text).filter(|seconds| (60..=31_536_000).contains(seconds))?),
-        };
-        Some(())
-    })
-    .about(
-        "Time without a complete backup after which the operators get a mail, and alert_webhook a message; empty means \
-                26h with backup_to, else never; 0 means never",
-    )
-    .allowed("seconds, or a number with m, h or d, like 36h or 1d, from 1m to 365d"),
-    Setting::main("alert_webhook", "", SettingKind::Text, |config, text| {
-        let url: Option<WebUrl> = if text.is_empty() { None } else { Some(text.parse().ok()?) };
-        config.alert_webhook = url.map(|url| AlertWebhook { url, secret_file: PathBuf::new() });
-        Some(())
-    })
-    .about("URL that gets a signed message when a backup fails or does not come, and when one comes again; empty means none")
-    .allowed("an http or https URL, with alert_webhook_secret_file"),
-    Setting::main("alert_webhook_secret_file", "", SettingKind::Text, |config, text| match &mut config.alert_webhook {
-        Some(webhook) if !text.is_empty() => {
-            webhook.secret_file = text.into();
-            Some(())
-        }
-        webhook => (webhook.is_none() && text.is_empty()).then_some(()),
-    })
-    .about("File with the secret that signs the messages to alert_webhook (Standard Webhooks)")
-    .allowed("the path of a file that contains only whsec_ and 24 to 64 bytes in base64, with alert_webhook"),
+    backup_settings::BACKUP_TO,
+    backup_settings::BACKUP_RECIPIENTS,
+    backup_settings::BACKUP_REGION,
+    backup_settings::BACKUP_KEY_FILE,
+    backup_settings::BACKUP_SECRET_FILE,
+    backup_settings::BACKUP_EXPECT,
+    backup_settings::ALERT_WEBHOOK,
+    backup_settings::ALERT_WEBHOOK_SECRET_FILE,
     Setting::main("store_url", "", SettingKind::Text, |config, text| {
         if !text.is_empty() {
             let (key_file, secret_file) = (PathBuf::new(), PathBuf::new());
@@ -532,11 +470,7 @@ pub const SETTINGS: &[Setting] = &[
     .about("Days to keep a deleted workspace in the trash")
     .allowed("a number from 0 to 36500")
     .reloads(),
-    Setting::tuning("backup_part_mib", "64", SettingKind::Number, |config, text| {
-        within(text, 1, 1024).map(|n| config.backup_part_mib = n)
-    })
-    .about("Size of the objects of a backup in backup_to, in MiB. The local disk needs space for one more")
-    .allowed("a number from 1 to 1024"),
+    backup_settings::BACKUP_PART_MIB,
     Setting::main("smtp_plain_password", "false", SettingKind::Flag, |config, text| {
         text.parse().ok().map(|allowed| config.smtp_plain_password = allowed)
     })
@@ -608,7 +542,7 @@ pub const SETTINGS: &[Setting] = &[
 ];
 
 impl Setting {
-    const fn main(name: &'static str, default: &'static str, kind: SettingKind, set: Set) -> Self {
+    pub(super) const fn main(name: &'static str, default: &'static str, kind: SettingKind, set: Set) -> Self {
         Self {
             name,
             default,
@@ -622,15 +556,15 @@ impl Setting {
         }
     }
 
-    const fn limit(name: &'static str, default: &'static str, kind: SettingKind, set: Set) -> Self {
+    pub(super) const fn limit(name: &'static str, default: &'static str, kind: SettingKind, set: Set) -> Self {
         Self { group: SettingGroup::Limit, ..Self::main(name, default, kind, set) }
     }
 
-    const fn tuning(name: &'static str, default: &'static str, kind: SettingKind, set: Set) -> Self {
+    pub(super) const fn tuning(name: &'static str, default: &'static str, kind: SettingKind, set: Set) -> Self {
         Self { group: SettingGroup::Tuning, ..Self::main(name, default, kind, set) }
     }
 
-    const fn about(self, about: &'static str) -> Self {
+    pub(super) const fn about(self, about: &'static str) -> Self {
         Self { about, ..self }
     }
 
@@ -638,7 +572,7 @@ impl Setting {
         Self { acme_default: Some(default), ..self }
     }
 
-    const fn allowed(self, allowed: &'static str) -> Self {
+    pub(super) const fn allowed(self, allowed: &'static str) -> Self {
         Self { allowed, ..self }
     }
 

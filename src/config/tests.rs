@@ -74,8 +74,8 @@ fn a_backup_is_expected_where_it_is_copied_unless_the_setting_says_otherwise() {
         set.iter().for_each(|(name, value)| all.override_with(typed(name, value)));
         Config::new(&all).unwrap().backup_expect
     };
-    let recipient = "age1w8cfdpu6pkeqakm0qcesvzmpk9qh9t5r8nnvt0gdlytlw7vqzgvq7arcdx";
-    let copied = [("backup_to", "command:/bin/true"), ("backup_recipients", recipient)];
+    let recipient = crate::offsite::NewKey::generate().public().to_string();
+    let copied = [("backup_to", "command:/bin/true"), ("backup_recipients", recipient.as_str())];
     assert_eq!(expect(&[]), None);
     assert_eq!(expect(&copied), Some(26 * 3600));
     assert_eq!(expect(&[copied[0], copied[1], ("backup_expect", "0")]), None);

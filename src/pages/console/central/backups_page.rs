@@ -60,6 +60,10 @@ struct BackupsPage<'a> {
     job: Option<JobView>,
     backups: Vec<BackupRow>,
     folder: String,
+    /// The place outside the server that gets copies.
+    copied_to: Option<String>,
+    /// Why the last backup failed, if no job on the page says so.
+    failure: Option<String>,
     /// The commands that restore the newest good backup.
     restore: Vec<(String, String)>,
 }
@@ -97,6 +101,8 @@ fn page(ctx: &BlockingCtx<'_>) -> Result<Html> {
             ]
         }),
         folder,
+        copied_to: found["copied_to"].as_str().map(str::to_owned),
+        failure: found["status"]["problem"].as_str().filter(|_| found["job"]["state"] != "failed").map(str::to_owned),
         frame: &frame,
     };
     frame.html(StatusCode::OK, &rendered)

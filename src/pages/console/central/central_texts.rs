@@ -178,6 +178,8 @@ words! {
     everything_in(number): "everything, {number} workspaces", "tout, {number} espaces de travail";
     everything_in_one(): "everything, 1 workspace", "tout, 1 espace de travail";
     backups_in(folder): "In {folder} on the server.", "Dans {folder} sur le serveur.";
+    backups_copied_to(place): "Copies, encrypted, in {place}.", "Copies chiffrées dans {place}.";
+    last_backup_failed(problem): "The last backup failed: {problem}", "La dernière sauvegarde a échoué\u{a0}: {problem}";
     restore(): "Restore", "Restaurer";
     restore_about():
         "A backup is restored by a command on the server, not by a page.",

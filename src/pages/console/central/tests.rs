@@ -1,3 +1,4 @@
+use crate::central::backup_status::BackupOutcome;
 use crate::tests::{PASSWORD, TestBrowser, TestServer};
 use crate::values::Timestamp;
 
@@ -248,6 +249,10 @@ fn an_operator_backs_up_on_a_page_and_sees_what_is_wrong_with_a_backup() {
         browser.go(path);
         shows(&browser, &["<p class=\"wrong\">The newest good backup is 27 hours old. Make one every day."]);
     }
+    let failed = BackupOutcome::Failed { problem: "the bucket is full".into() };
+    server.instance.central.record_backup(failed, Timestamp::now()).unwrap();
+    browser.go(page);
+    shows(&browser, &["<p class=\"wrong\">The last backup failed: the bucket is full</p>"]);
     std::fs::write(format!("{folder}/{name}/central.sqlite.zst"), "nonsense").unwrap();
     browser.submit(&format!("/ui/instance/backups/{name}/verify"), &[]);
     while browser.page.text.contains("<progress") {
