@@ -19,6 +19,7 @@ use crate::backups::{
 use crate::central::backup_status::{self, BackupOutcome};
 use crate::central::central_audit_log::{self, CentralAuditEvent};
 use crate::cli::output::{errln, out, outln};
+use crate::cluster;
 use crate::config::Config;
 use crate::instance;
 use crate::offsite::OffsiteSettings;
@@ -135,7 +136,8 @@ pub fn take(command: &TakeArgs, config: &Config, now: Timestamp) -> anyhow::Resu
     };
     // A backup that was told to stay here does not replace the one that is expected elsewhere.
     let is_local_by_flag = taken.is_ok() && command.to.as_deref().is_some_and(str::is_empty);
-    if command.workspace.is_none() && !is_local_by_flag {
+    // The central file of several nodes is written by them alone.
+    if command.workspace.is_none() && !is_local_by_flag && !cluster::is_shared(&config.data_dir) {
         let central = config.data_dir.join("central.sqlite");
         if let Err(error) = backup_status::record_by_command(&central, &outcome, now) {
             errln!("cx-engine: cannot record the outcome of the backup: {error:#}");
