@@ -151,7 +151,7 @@ fn fetch(
     let bar = bytes_bar(remote.manifest.bytes())?;
     let fetched = place.fetch(remote, identities, folder, choose, &mut |bytes| bar.set_position(bytes));
     bar.finish_and_clear();
-    fetched
+    fetched.with_context(|| format!("{} cannot be restored; --backup chooses another one", remote.name))
 }
 
 impl RestoreArgs {
