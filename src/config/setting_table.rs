@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::values::{
-    acme_directory, domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp, within,
+    acme_directory, domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp,
+    within,
 };
 use super::{AcmeSettings, Config, LETS_ENCRYPT, NodeSettings, RawSettings, TlsFiles, backup_settings};
 use crate::object_store::{StorePurpose, StoreSettings};

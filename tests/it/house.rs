@@ -118,7 +118,7 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
 }
 
 /// The modules. A module may use only those before it.
-const LAYERS: [&str; 24] = [
+const LAYERS: [&str; 25] = [
     "values",
     "durable_fs",
     "object_store",
