@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -127,19 +127,12 @@ impl RemoteRepository {
         Ok(manifest)
     }
 
-    /// Fails if the place belongs to another instance.
-    pub(super) fn require_owner(&self, instance: Uuid) -> anyhow::Result<()> {
+    /// The instance to which the place belongs.
+    pub(super) fn owner(&self) -> anyhow::Result<Uuid> {
         let text = self.destination.read_small(OWNER)?;
         let owner: OwnerRecord =
             serde_json::from_slice(&text).with_context(|| format!("{OWNER} in {} is malformed", self.place()))?;
-        if owner.instance != instance {
-            bail!(
-                "{} belongs to another instance ({}), and this is {instance}: choose another bucket, prefix or folder",
-                self.place(),
-                owner.instance
-            );
-        }
-        Ok(())
+        Ok(owner.instance)
     }
 
     /// Deletes the copies that the options do not keep, by the rules of [`super::Repository::prune`]. Returns their

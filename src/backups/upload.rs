@@ -46,12 +46,18 @@ impl RemoteRepository {
 
     /// Takes the place for this instance, unless another one has it.
     fn claim(&self, instance: Uuid, has_owner: bool, temp_dir: &InstanceTempDir) -> anyhow::Result<()> {
-        if !has_owner {
-            let stored = self.put_small(OWNER, &serde_json::to_vec(&OwnerRecord { instance })?, temp_dir);
-            // Another instance may have been faster: its name says more than the error.
-            stored.or_else(|error| self.require_owner(instance).map_err(|_| error))?;
-        }
-        self.require_owner(instance)
+        let stored = match has_owner {
+            true => Ok(()),
+            false => self.put_small(OWNER, &serde_json::to_vec(&OwnerRecord { instance })?, temp_dir),
+        };
+        // Another instance may have been faster: its name says more than the error.
+        let owner = self.owner().map_err(|error| stored.err().unwrap_or(error))?;
+        ensure!(
+            owner == instance,
+            "{} belongs to another instance ({owner}), and this is {instance}: choose another bucket, prefix or folder",
+            self.place()
+        );
+        Ok(())
     }
 
     fn store(

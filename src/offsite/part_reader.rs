@@ -59,13 +59,13 @@ impl Read for PartReader<'_> {
                     0 => self.file = None,
                     length => return Ok(length),
                 }
-                (self.progress)(self.parts[..self.read].iter().map(|part| part.bytes).sum());
             }
             if self.read == self.parts.len() {
                 return Ok(0);
             }
             self.file = Some(self.fetch().map_err(|error| io::Error::other(format!("{error:#}")))?);
             self.read += 1;
+            (self.progress)(self.parts[..self.read].iter().map(|part| part.bytes).sum());
         }
     }
 }
