@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use indicatif::HumanBytes;
 use serde::Serialize;
 
@@ -179,22 +179,27 @@ impl Versions {
 
 /// Each step can be repeated, the central file comes last, and nothing is deleted.
 fn revert(data: &Path, now: Timestamp) -> anyhow::Result<ExitCode> {
-    ensure!(data.is_dir(), "no data directory at {}", data.display());
     ensure!(
         !cluster::is_shared(data),
         "several nodes serve this instance: restore it with `cx-engine cluster restore --at` a moment before the update"
     );
+    let copies = UpdateCopies::of_data_dir(data).list()?;
+    // Where there are copies but no central file, an earlier run of this command was cut off.
+    if copies.is_empty() {
+        instance::require_instance(data)?;
+        bail!("no file was updated in the last 30 days, so nothing can be put back");
+    }
     let _lock = instance::lock_data_dir(data)?;
     let mut reverted = BTreeMap::<String, UpdateCopy>::new();
     // The copies of the newest versions come first.
-    for copy in UpdateCopies::of_data_dir(data).list()? {
+    for copy in copies {
         let Some(path) = place_of(data, &copy.file) else { continue };
         let version = if path.exists() { storage::read_version(&path)? } else { i64::MAX };
         if copy.version < version {
             reverted.entry(copy.file.clone()).or_insert(copy);
         }
     }
-    ensure!(!reverted.is_empty(), "no file was updated in the last 30 days, so nothing can be put back");
+    ensure!(!reverted.is_empty(), "all files are as before their last update, or older");
     // False sorts first.
     let mut copies: Vec<&UpdateCopy> = reverted.values().collect();
     copies.sort_by_key(|copy| copy.file == CENTRAL);
