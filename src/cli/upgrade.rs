@@ -12,7 +12,6 @@ use serde::Serialize;
 use super::backup::counted;
 use super::doctor::FOUND;
 use crate::cli::output::outln;
-use crate::cluster;
 use crate::config::Config;
 use crate::instance;
 use crate::storage::{self, FileKind, UpdateCopies, UpdateCopy};
@@ -88,9 +87,10 @@ fn check(config: &Config, as_json: bool) -> anyhow::Result<ExitCode> {
 impl Versions {
     fn read(data: &Path) -> anyhow::Result<Self> {
         let (mut counts, mut unreadable, mut bytes_to_copy) = (BTreeMap::new(), Vec::new(), 0);
+        let are_copied = !is_kept_in_store(data);
         let mut version = |path: &Path, kind: FileKind| match storage::read_version(path) {
             Ok(version) => {
-                if version < kind.version() {
+                if version < kind.version() && are_copied {
                     bytes_to_copy += fs::metadata(path).map_or(0, |found| found.len());
                 }
                 Some(version)
@@ -157,15 +157,20 @@ impl Versions {
         for WorkspaceVersions { version, workspaces } in &self.workspaces {
             outln!("{:<16}  version {version}", counted(*workspaces, "workspace"));
         }
+        let has_older = self.central.is_some_and(|version| version < program.central)
+            || self.workspaces.iter().any(|found| found.version < program.workspaces);
+        if has_older {
+            outln!("\nThe server updates the older files when it starts, and in the background.");
+        }
         if *bytes_to_copy > 0 {
             outln!(
-                "\nThe server updates the older files when it starts, and in the background.\nIt first copies each to {}: {} \
-                 of {} that are free.",
+                "It first copies each to {}: {} of {} that are free.",
                 UpdateCopies::of_data_dir(data).folder().display(),
                 HumanBytes(*bytes_to_copy),
                 HumanBytes(*bytes_free)
             );
-        } else if self.problems.is_empty() {
+        }
+        if !has_older && self.problems.is_empty() {
             outln!("\nNo file needs an update.");
         }
         for problem in &self.problems {
@@ -180,8 +185,9 @@ impl Versions {
 /// Each step can be repeated, the central file comes last, and nothing is deleted.
 fn revert(data: &Path, now: Timestamp) -> anyhow::Result<ExitCode> {
     ensure!(
-        !cluster::is_shared(data),
-        "several nodes serve this instance: restore it with `cx-engine cluster restore --at` a moment before the update"
+        !is_kept_in_store(data),
+        "an object store has all states of this instance: use `cx-engine cluster restore --at` with a moment before the \
+         update"
     );
     let copies = UpdateCopies::of_data_dir(data).list()?;
     // Where there are copies but no central file, an earlier run of this command was cut off.
@@ -220,6 +226,11 @@ fn revert(data: &Path, now: Timestamp) -> anyhow::Result<ExitCode> {
 }
 
 const CENTRAL: &str = "central";
+
+/// Whether an object store keeps the files. Then they are not copied.
+fn is_kept_in_store(data: &Path) -> bool {
+    storage::is_stored(&data.join("central.sqlite"))
+}
 
 /// The path of a file of the data directory, in service or in the trash. `None` for a name that no file has.
 fn place_of(data: &Path, file: &str) -> Option<PathBuf> {

@@ -2,7 +2,8 @@
 //!
 //! `COMMAND put NAME` stores its input, `COMMAND get NAME` prints an object, `COMMAND list` prints the names of all
 //! objects, one on each line, and `COMMAND delete NAME` deletes one. An exit code other than 0 is a failure, and the last
-//! line on stderr is the reason. A name with `.new` at its end is an object that is being written. A command that takes too long is ended with all of its children.
+//! line on stderr is the reason. A name with `.new` at its end is an object that is being written. A command that takes
+//! too long is ended with all of its children.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek};

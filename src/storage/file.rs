@@ -635,7 +635,8 @@ impl File {
 
     fn migrate(&self, db: &mut Connection) -> anyhow::Result<()> {
         let version = migrate::check_version(db, self.kind)?;
-        if self.is_in_service && version < self.kind.version() {
+        // A log has all states of the file.
+        if self.is_in_service && self.kept.is_none() && version < self.kind.version() {
             self.storage.copies.keep(&self.path, version)?;
         }
         migrate::migrate(db, self.kind)

@@ -99,6 +99,10 @@ fn the_files_are_copied_and_updated_in_the_background_and_can_be_put_back() {
     }
     assert!(older.upgrade("revert").failed().contains("another server is running"));
     assert!(server.stop().success());
+    let note = older.data().join("central.sqlite.stored");
+    fs::write(&note, "").unwrap();
+    assert!(older.upgrade("revert").failed().contains("cluster restore --at"));
+    fs::remove_file(note).unwrap();
 
     let said = older.upgrade("revert").ok();
     assert!(said.contains("2 workspaces as before the update"), "{said}");
