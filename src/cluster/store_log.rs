@@ -420,7 +420,11 @@ impl StoreLog {
         if let Some((_, segment)) = last
             && read_segment_header(&segment)?.epoch < self.epoch_of(file)
         {
-            self.append_fence(file, path, known)?;
+            return match self.append_fence(file, path, known) {
+                // A request of the earlier owner arrived late. Its segment is part of the log.
+                Err(error) if error.is::<Overtaken>() => self.join(file, path, known),
+                fenced => fenced,
+            };
         }
         Ok(())
     }
