@@ -6,6 +6,9 @@ pub mod values;
 /// Files and folders that a power loss cannot take back.
 pub mod durable_fs;
 
+/// HTTP clients, and programs of the operator.
+pub mod outgoing;
+
 /// A client of the S3 API, with conditional requests.
 pub mod object_store;
 

@@ -1,16 +1,16 @@
 //! Which node serves a workspace or the central file, and how one node notifies another.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use uuid::Uuid;
 
 use super::nodes::Owner;
 use super::store_log::StoreLog;
 use crate::auth::{NODE_HEADER, NOTIFY_PATH, NodeKey, RequestOrigin};
+use crate::outgoing::{agent_config, system_roots};
 use crate::values::Timestamp;
 
 /// Time limit for a notification.
@@ -71,19 +71,8 @@ impl NodeNotifier {
     /// Created with the first notification, so that a server alone need not read the system's certificates.
     fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
-            let found = rustls_native_certs::load_native_certs().certs;
-            let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-            let tls = TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build();
-            let config = Agent::config_builder()
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .timeout_global(Some(LONGEST_NOTIFICATION))
-                // A proxy from the environment does not reach other nodes.
-                .proxy(None)
-                .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
-                .tls_config(tls)
-                .build();
-            config.into()
+            let config = agent_config(system_roots()).timeout_global(Some(LONGEST_NOTIFICATION));
+            config.build().into()
         })
     }
 

@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::Context;
 use parking_lot::{Mutex, MutexGuard};
 use ureq::config::Config;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, http};
@@ -21,6 +20,7 @@ use uuid::Uuid;
 
 use crate::api::{Error, Result, require_active};
 use crate::instance::Instance;
+use crate::outgoing::{agent_config, system_roots};
 use crate::storage::Threads;
 use crate::values::{Timestamp, is_public, web_url};
 use crate::workspace::webhook_deliveries::{self, DeliveryOutcome, Due};
@@ -261,18 +261,8 @@ impl WebhookSender {
 
 /// A client that posts messages. `private` allows addresses inside the server's own network.
 pub(super) fn agent(private: bool) -> Agent {
-    let found = rustls_native_certs::load_native_certs().certs;
-    let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        // Redirects are reported to the webhook's owner instead of followed.
-        .max_redirects(0)
-        .timeout_global(Some(PATIENCE))
-        // A proxy from the environment could reach addresses that we must not.
-        .proxy(None)
-        .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
-        .build();
+    // Redirects are reported to the webhook's owner instead of followed.
+    let config = agent_config(system_roots()).timeout_global(Some(PATIENCE)).build();
     let resolver = PrivateAddressGuard { private, names: DefaultResolver::default() };
     Agent::with_parts(config, DefaultConnector::default(), resolver)
 }

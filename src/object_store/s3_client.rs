@@ -6,7 +6,6 @@
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -16,7 +15,6 @@ use rusty_s3::actions::S3Action;
 use rusty_s3::{Bucket, Credentials};
 use ureq::config::Config;
 use ureq::http::{HeaderMap, Response};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, AsSendBody, Body, http};
@@ -24,6 +22,7 @@ use url::Url;
 
 use super::store_error::ErrorResponse;
 use super::{StoreError, StorePurpose, StoreSettings};
+use crate::outgoing::{agent_config, roots_of, system_roots};
 use crate::values::is_public;
 
 /// Time limit for a connection, with TLS.
@@ -199,23 +198,15 @@ fn read_key(setting: &str, path: &Path) -> anyhow::Result<String> {
 }
 
 pub(super) fn agent(is_plain: bool) -> Agent {
-    let found = if is_plain { Vec::new() } else { rustls_native_certs::load_native_certs().certs };
-    let roots = found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        // A redirect names another region. A signature is valid for one host only.
-        .max_redirects(0)
-        .max_redirects_will_error(false)
+    let roots = if is_plain { roots_of::<&[u8]>(&[]) } else { system_roots() };
+    // A redirect names another region. A signature is valid for one host only.
+    let config = agent_config(roots)
         .timeout_resolve(Some(CONNECT))
         .timeout_connect(Some(CONNECT))
         .timeout_per_read(Some(STALLED))
         .timeout_per_write(Some(STALLED))
         .max_idle_connections(IDLE_CONNECTIONS)
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
-        // A proxy from the environment could read the data.
-        .proxy(None)
-        .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
         .build();
     Agent::with_parts(
         config,

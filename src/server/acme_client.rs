@@ -19,12 +19,12 @@ use serde::{Deserialize, Serialize};
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use super::acme_proofs::AcmeProofs;
 use super::dns_hook::DnsHook;
 use crate::certificates::{CertificateStore, OrderFailure};
 use crate::config::AcmeSettings;
+use crate::outgoing::{agent_config, roots_of, system_roots};
 use crate::values::Timestamp;
 
 /// Time limits of one request to the authority.
@@ -66,21 +66,14 @@ impl AcmeClient {
                 let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
                 let roots = read.with_context(|| format!("acme_root: {} cannot be read in PEM", path.display()))?;
                 ensure!(!roots.is_empty(), "acme_root: no certificate in {}", path.display());
-                roots
+                roots_of(&roots)
             }
-            None => rustls_native_certs::load_native_certs().certs,
+            None => system_roots(),
         };
-        let roots = roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect();
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
+        let config = agent_config(roots)
             .https_only(settings.directory.starts_with("https:"))
-            .max_redirects(0)
-            .max_redirects_will_error(false)
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(LONGEST_REQUEST))
-            .proxy(None)
-            .user_agent(concat!("cx-engine/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(roots))).build())
             .build();
         Ok(Self {
             email: settings.email.clone(),

@@ -118,9 +118,10 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
 }
 
 /// The modules. A module may use only those before it.
-const LAYERS: [&str; 25] = [
+const LAYERS: [&str; 26] = [
     "values",
     "durable_fs",
+    "outgoing",
     "object_store",
     "offsite",
     "storage",
