@@ -1,5 +1,7 @@
-//! How the program reaches others.
+//! How the program reaches others: HTTP clients, and programs of the operator.
 
 mod http_agent;
+mod operator_program;
 
 pub use http_agent::{agent_config, roots_of, system_roots};
+pub use operator_program::{EndedProgram, is_executable, run};
