@@ -13,6 +13,7 @@ use super::backup::counted;
 use super::doctor::FOUND;
 use crate::cli::output::outln;
 use crate::config::Config;
+use crate::durable_fs;
 use crate::instance;
 use crate::storage::{self, FileKind, UpdateCopies, UpdateCopy};
 use crate::tenancy::lifecycle;
@@ -196,28 +197,27 @@ fn revert(data: &Path, now: Timestamp) -> anyhow::Result<ExitCode> {
         bail!("no file was updated in the last 30 days, so nothing can be put back");
     }
     let _lock = instance::lock_data_dir(data)?;
-    let mut reverted = BTreeMap::<String, UpdateCopy>::new();
+    let mut reverted = BTreeMap::<String, (PathBuf, UpdateCopy)>::new();
     // The copies of the newest versions come first.
     for copy in copies {
         let Some(path) = place_of(data, &copy.file) else { continue };
         let version = if path.exists() { storage::read_version(&path)? } else { i64::MAX };
         if copy.version < version {
-            reverted.entry(copy.file.clone()).or_insert(copy);
+            reverted.entry(copy.file.clone()).or_insert((path, copy));
         }
     }
     ensure!(!reverted.is_empty(), "all files are as before their last update, or older");
     // False sorts first.
-    let mut copies: Vec<&UpdateCopy> = reverted.values().collect();
-    copies.sort_by_key(|copy| copy.file == CENTRAL);
-    for copy in copies {
-        let Some(path) = place_of(data, &copy.file) else { continue };
+    let mut ordered: Vec<_> = reverted.values().collect();
+    ordered.sort_by_key(|(_, copy)| copy.file == CENTRAL);
+    for (path, copy) in ordered {
         let aside = data.join("set-aside").join(format!("{}-{}.sqlite", copy.file, now.seconds()));
-        lifecycle::move_file(&path, &aside)?;
-        lifecycle::put_in_place(data, &copy.path, &path)?;
+        lifecycle::move_file(path, &aside)?;
+        durable_fs::rename(&copy.path, path)?;
     }
     let workspaces = reverted.keys().filter(|file| *file != CENTRAL).count();
     outln!("{} as before the update", counted(workspaces, "workspace"));
-    if let Some(central) = reverted.get(CENTRAL) {
+    if let Some((_, central)) = reverted.get(CENTRAL) {
         outln!("central file as before the update: version {}", central.version);
     }
     outln!("What was written since the update is in {}.", data.join("set-aside").display());
