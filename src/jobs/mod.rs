@@ -43,7 +43,7 @@ const OFTEN: Duration = Duration::from_millis(200);
 /// Interval, in rounds, of the work that scans whole tables.
 const ROUNDS_PER_MINUTE: u64 = 60;
 
-/// Interval, in rounds, of the work on the store that lists all of it.
+/// Interval, in rounds, of the work that lists the whole store, or the copies of all files.
 const ROUNDS_PER_DAY: u64 = 86_400;
 
 /// Retention of expired tokens, so that their bearers get `token_expired`.
@@ -92,6 +92,9 @@ impl Jobs {
                     tidy_store(&instance);
                 }
                 round(&instance, now, n % ROUNDS_PER_MINUTE == 0)?;
+                if n % ROUNDS_PER_DAY == 0 {
+                    instance.update_copies().delete_expired(now)?;
+                }
                 // After the figures of the minute. By the second round the server listens.
                 if n % ROUNDS_PER_MINUTE == 1 {
                     server_status::report(&instance, now);
@@ -192,7 +195,6 @@ pub fn round(instance: &Arc<Instance>, now: Timestamp, whole: bool) -> Result<()
         }
         tidy_shared_trash(instance)?;
         kept_uploads::delete_expired(&instance.config.data_dir, now)?;
-        instance.update_copies().delete_expired(now)?;
         maintain_open(instance, now);
         instance.central.file().checkpoint()?;
     }
