@@ -6,10 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::storage::{self, Contents};
 use crate::tenancy::{InstanceTempDir, lifecycle};
+use crate::values::checksum::sha256_of;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Packed {
@@ -91,16 +91,6 @@ const LEVEL: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
 
 /// The length and the SHA-256 of a file.
 fn digest(path: &Path) -> anyhow::Result<(u64, String)> {
-    let mut file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (mut digest, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; 64 * 1024]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => break,
-            length => {
-                digest.update(&piece[..length]);
-                bytes += length as u64;
-            }
-        }
-    }
-    Ok((bytes, digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(sha256_of(file)?)
 }

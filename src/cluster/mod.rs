@@ -48,6 +48,7 @@ use crate::object_store::{ObjectStore, StoreError};
 use crate::storage::{self, Supervisor};
 use crate::tenancy::InstanceRecord;
 use crate::values::Timestamp;
+use crate::values::checksum::hexadecimal;
 pub use command_log::CommandLog;
 use lease::{Attempt, LeaseWaiter};
 pub use node_directory::{NodeDirectory, NodeNotifier};
@@ -243,5 +244,5 @@ pub fn leave(data: &Path) -> anyhow::Result<usize> {
 fn nonce() -> anyhow::Result<String> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hexadecimal(bytes))
 }

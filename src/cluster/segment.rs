@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::storage::{CommittedPages, FilePages, WalPosition};
 use crate::values::Timestamp;
+use crate::values::checksum::hexadecimal;
 
 const SEGMENT: &[u8; 8] = b"CXSEGM01";
 const SNAPSHOT: &[u8; 8] = b"CXSNAP01";
@@ -63,7 +64,7 @@ impl SegmentHeader {
 
 /// The digest of a segment, which the next one names.
 pub fn digest(segment: &[u8]) -> String {
-    Sha256::digest(segment).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(Sha256::digest(segment))
 }
 
 /// A segment with pages, or one that names a snapshot.

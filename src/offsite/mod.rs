@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::object_store::{ObjectStore, StoreError};
+use crate::values::checksum::sha256_of;
 pub use age_key::{Identities, NewKey, Recipient};
 pub use command_hook::CommandHook;
 pub use offsite_settings::{BackupTarget, OffsiteSettings};
@@ -81,7 +81,7 @@ impl Destination {
             let opened = File::options().read(true).write(true).create(true).truncate(true).open(path);
             let mut file = opened.with_context(|| format!("cannot write {}", path.display()))?;
             self.read(name, part.bytes, &mut file)?;
-            ensure!(digest_of(&mut file)? == part.sha256, "{name} is damaged: it does not match its checksum");
+            ensure!(sha256_of(&mut file)?.1 == part.sha256, "{name} is damaged: it does not match its checksum");
             file.rewind()?;
             Ok(file)
         })
@@ -179,20 +179,4 @@ fn repeated<T>(mut request: impl FnMut() -> Result<T, StoreError>) -> Result<T, 
         }
     }
     request()
-}
-
-/// Digits of a SHA-256.
-fn hexadecimal(digest: impl AsRef<[u8]>) -> String {
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The SHA-256 of the rest of a file.
-fn digest_of(file: &mut File) -> io::Result<String> {
-    let (mut digest, mut piece) = (Sha256::new(), vec![0; 64 << 10]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hexadecimal(digest.finalize())),
-            length => digest.update(&piece[..length]),
-        }
-    }
 }

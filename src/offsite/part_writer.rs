@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 
-use super::{Destination, Part, hexadecimal};
+use super::{Destination, Part};
+use crate::values::checksum::hexadecimal;
 
 pub struct PartWriter<'a> {
     destination: &'a Destination,

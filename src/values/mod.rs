@@ -5,6 +5,7 @@
 //! body is laid over: for a required field, it is never an accepted value.
 
 mod allowed_host;
+pub mod checksum;
 mod choice;
 mod country;
 mod custom_fields;
