@@ -30,7 +30,7 @@ pub struct NodeState {
     pub running_imports: Mutex<HashMap<(Uuid, i64), Arc<AtomicUsize>>>,
     pub backup_jobs: Arc<JobSlot<BackupTask>>,
     pub checks: Arc<JobSlot<()>>,
-    /// Workspaces whose files have an older version, and wait for their update.
+    /// Number of workspaces that the server has not updated to its version yet.
     pub waiting_updates: AtomicUsize,
     /// The figures of the last hour, read once a minute, oldest first.
     pub figures: Mutex<VecDeque<FiguresReading>>,

@@ -14,9 +14,8 @@ use crate::offsite::{OffsiteSettings, Part, PartWriter, Recipient};
 use crate::tenancy::InstanceTempDir;
 
 impl RemoteRepository {
-    /// Copies a backup of this instance, and reads each part of the copy again. When this returns, the copy is complete,
-    /// or it is not listed. `data` is the data directory, whose disk needs space for one part. `progress` gets the bytes
-    /// that are stored.
+    /// Copies a backup of this instance, and reads each part of the copy again. An incomplete copy is not listed. `data` is
+    /// the data directory. Its disk needs space for one part. `progress` gets the number of stored bytes.
     pub fn upload(
         &self,
         backup: &Backup,

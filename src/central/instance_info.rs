@@ -69,7 +69,7 @@ pub struct InstanceInfo {
     certificate_expires_at: Option<Timestamp>,
     /// Number of valid certificates that the server got by ACME. Null without `acme_email`.
     certificates: Option<usize>,
-    /// Number of hosts whose last order of a certificate failed. Null without `acme_email`.
+    /// Number of hosts that got no certificate by their last order. Null without `acme_email`.
     certificates_failed: Option<usize>,
     /// Number of hosts that can still get their first certificate this week. Null without `acme_email`.
     certificate_orders_left: Option<usize>,

@@ -163,7 +163,7 @@ impl OrderSchedule {
         Ok(())
     }
 
-    /// The host whose certificate should be renewed now, the most urgent one first.
+    /// Chooses the host to renew now. Its certificate ends first.
     pub fn due(&self, now: Timestamp, is_used: impl Fn(&str) -> bool) -> Option<&str> {
         let due = self.hosts.iter().filter_map(|(name, host)| {
             let certificate = host.certificate.filter(|certificate| certificate.renew_at <= now)?;

@@ -1,6 +1,6 @@
 //! The problems of an instance: damaged files, operations that a crash interrupted, mail that could not be sent, a
-//! certificate that ends, a store that does not take commits, backups that do not come. `cx-engine doctor` and operators check the same. The result of the last check is kept in the
-//! data directory.
+//! certificate that ends, a store that does not take commits, backups that do not come. `cx-engine doctor` and operators
+//! check the same. The data directory keeps the result of the last check.
 
 pub mod instance_findings;
 
@@ -400,7 +400,7 @@ fn check_certificate(instance: &Instance, now: Timestamp, findings: &mut Vec<Fin
     }
 }
 
-/// Finds hosts whose certificate by ACME was not issued or not renewed.
+/// Finds failed orders of certificates by ACME.
 fn check_certificates(instance: &Instance, now: Timestamp, findings: &mut Vec<Finding>) {
     match server_status::certificates(instance, now) {
         Ok(summary) => findings.extend(summary.into_iter().flat_map(|summary| summary.problems).map(|found| {

@@ -55,7 +55,7 @@ impl Updater {
     }
 }
 
-/// The workspaces in service whose files have an older version, the last one first.
+/// Finds the workspaces in service that have files of an older version. The last id comes first.
 fn outdated(instance: &Instance) -> Result<Vec<Uuid>> {
     let in_service = |status: &str| ["active", "suspended"].contains(&status);
     let workspaces = instance.central.workspace_statuses()?;

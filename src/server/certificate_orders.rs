@@ -164,7 +164,7 @@ struct RunningOrder<'a> {
 }
 
 impl<'a> RunningOrder<'a> {
-    /// A handshake may come for a host whose certificate is being ordered anyway, so every order is queued.
+    /// Queues the order if it is a renewal. A handshake for the host then waits for it, and orders nothing.
     fn begin(orders: &'a CertificateOrders, name: String) -> Self {
         let mut requested = orders.requested.lock();
         if !requested.contains(&name) {

@@ -103,7 +103,7 @@ fn register_files(instance: &Instance, open: &[Arc<File>], registry: &mut Regist
     }
     registry.register("open_workspaces", "Workspaces with open files", ConstGauge::new(open.len() as i64));
     let waiting = instance.node.waiting_updates.load(Ordering::Relaxed);
-    let help = "Workspaces whose files wait for their update to the version of the program";
+    let help = "Workspaces that the server has not updated to its version yet";
     registry.register("workspaces_waiting_for_update", help, ConstGauge::new(waiting as i64));
     registry.register_with_unit(
         "sqlite",
@@ -199,7 +199,11 @@ fn register_certificates(instance: &Instance, now: Timestamp, registry: &mut Reg
     for (state, count) in [("valid", summary.valid), ("failed", summary.failed)] {
         certificates.get_or_create(&CertificateLabels { state }).set(count as i64);
     }
-    registry.register("certificates", "Certificates by ACME, and hosts whose last order failed", certificates);
+    registry.register(
+        "certificates",
+        "Valid certificates by ACME, and hosts that got none by their last order",
+        certificates,
+    );
     let orders = Family::<OrderLabels, Counter>::default();
     for (outcome, count) in [("issued", issued), ("failed", failed)] {
         orders.get_or_create(&OrderLabels { outcome }).inc_by(count);
