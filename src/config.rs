@@ -1,6 +1,7 @@
 //! Configuration: raw settings (flags, then `CX_…` in the environment, then a file, then defaults) become a `Config`.
 //! One table defines the flags, the environment variables, the file, `--print-config` and `docs/configuration.md`.
 
+mod acme_settings;
 mod backup_settings;
 mod setting_table;
 mod values;

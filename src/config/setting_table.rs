@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use url::Url;
 
 use super::values::{
-    acme_directory, domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp,
-    within,
+    domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp, within,
 };
-use super::{AcmeSettings, Config, LETS_ENCRYPT, NodeSettings, RawSettings, TlsFiles, backup_settings};
+use super::{Config, NodeSettings, RawSettings, TlsFiles, acme_settings, backup_settings};
 use crate::object_store::{StorePurpose, StoreSettings};
-use crate::values::{Email, PublicUrl, TimeZone, phone};
+use crate::values::{PublicUrl, TimeZone, phone};
 
 /// One setting: `max_waiting` in the file, `--max-waiting`, `CX_MAX_WAITING`.
 pub struct Setting {
@@ -71,54 +70,11 @@ pub const SETTINGS: &[Setting] = &[
     })
     .about("Private key of the certificate; read again when the file changes")
     .allowed("the path of a PEM file, with tls_certificate"),
-    Setting::main("acme_email", "", SettingKind::Text, |config, text| {
-        if !text.is_empty() {
-            let email: Email = text.parse().ok()?;
-            config.acme = Some(AcmeSettings { email: email.to_string(), ..AcmeSettings::default() });
-        }
-        Some(())
-    })
-    .about(
-        "Get certificates by ACME, and give the authority this address. Setting it accepts the authority's terms of \
-                service",
-    )
-    .allowed("an email address, without tls_certificate"),
-    Setting::main("acme_directory", LETS_ENCRYPT, SettingKind::Text, |config, text| match &mut config.acme {
-        Some(acme) => acme_directory(text).map(|url| acme.directory = url),
-        None => (text == LETS_ENCRYPT).then_some(()),
-    })
-    .about("Directory of the authority that issues certificates by ACME; the default is Let's Encrypt")
-    .allowed("an https:// URL, with acme_email; http:// only to this machine"),
-    Setting::main("acme_root", "", SettingKind::Text, |config, text| match &mut config.acme {
-        Some(acme) => {
-            acme.root = (!text.is_empty()).then(|| text.into());
-            Some(())
-        }
-        None => text.is_empty().then_some(()),
-    })
-    .about("Root certificate by which the ACME server is recognized; empty means the roots of the system")
-    .allowed("the path of a PEM file, with acme_email"),
-    Setting::main("acme_dns_hook", "", SettingKind::Text, |config, text| match &mut config.acme {
-        Some(acme) => {
-            acme.dns_hook = (!text.is_empty()).then(|| text.into());
-            Some(())
-        }
-        None => text.is_empty().then_some(()),
-    })
-    .about(
-        "Program that sets DNS records, called with set or remove, the name and the value of a TXT record. With it, one \
-                wildcard certificate serves all hosts (DNS-01); without it, each host has its own",
-    )
-    .allowed("the path of a program, with acme_email"),
-    Setting::limit("acme_weekly_limit", "40", SettingKind::Number, |config, text| {
-        let limit = within(text, 1, 1_000_000)?;
-        if let Some(acme) = &mut config.acme {
-            acme.weekly_limit = limit;
-        }
-        Some(())
-    })
-    .about("Certificates per week for hosts that have none; renewals do not count. Let's Encrypt allows 50 for a domain")
-    .allowed("a number from 1 to 1000000"),
+    acme_settings::ACME_EMAIL,
+    acme_settings::ACME_DIRECTORY,
+    acme_settings::ACME_ROOT,
+    acme_settings::ACME_DNS_HOOK,
+    acme_settings::ACME_WEEKLY_LIMIT,
     Setting::tuning("hsts_max_age", "15552000", SettingKind::Number, |config, text| {
         within(text, 0, 63_072_000).map(|age| config.hsts_max_age = age)
     })
