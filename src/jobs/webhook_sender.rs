@@ -6,23 +6,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
 use parking_lot::{Mutex, MutexGuard};
-use ureq::config::Config;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, http};
 use uuid::Uuid;
 
 use crate::api::{Error, Result, require_active};
 use crate::instance::Instance;
-use crate::outgoing::{agent_config, system_roots};
+use crate::outgoing::{agent_config, guarded_agent, system_roots};
 use crate::storage::Threads;
-use crate::values::{Timestamp, is_public, web_url};
+use crate::values::{Timestamp, web_url};
 use crate::workspace::webhook_deliveries::{self, DeliveryOutcome, Due};
 use crate::workspace::webhooks;
 
@@ -262,14 +258,7 @@ impl WebhookSender {
 /// A client that posts messages. `private` allows addresses inside the server's own network.
 pub(super) fn agent(private: bool) -> Agent {
     // Redirects are reported to the webhook's owner instead of followed.
-    let config = agent_config(system_roots()).timeout_global(Some(PATIENCE)).build();
-    let resolver = PrivateAddressGuard { private, names: DefaultResolver::default() };
-    Agent::with_parts(config, DefaultConnector::default(), resolver)
-}
-
-/// True if the address is on the public internet and not one of this machine's own, which are inside its firewall.
-fn is_allowed_address(address: IpAddr, own: &[IpAddr]) -> bool {
-    is_public(address) && !own.iter().any(|own| own.to_canonical() == address.to_canonical())
+    guarded_agent(agent_config(system_roots()).timeout_global(Some(PATIENCE)), private)
 }
 
 /// The start of a response, if it is text; other content is not shown. A character that was cut off is omitted.
@@ -281,36 +270,6 @@ fn text(bytes: &[u8]) -> Option<&str> {
     };
     let is_text = |letter: char| !letter.is_control() || letter.is_ascii_whitespace();
     text.chars().all(is_text).then_some(text)
-}
-
-/// Resolves a name and removes private and own addresses. Runs at each connection, so that the name cannot change
-/// between check and use.
-#[derive(Debug)]
-struct PrivateAddressGuard {
-    private: bool,
-    names: DefaultResolver,
-}
-
-impl Resolver for PrivateAddressGuard {
-    fn resolve(
-        &self,
-        uri: &http::Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.names.resolve(uri, config, timeout)?;
-        let own: Vec<IpAddr> = if_addrs::get_if_addrs()?.into_iter().map(|interface| interface.ip()).collect();
-        let mut allowed = self.empty();
-        found
-            .iter()
-            .filter(|address| self.private || is_allowed_address(address.ip(), &own))
-            .for_each(|address| allowed.push(*address));
-        if allowed.is_empty() {
-            let why = "the name resolves to a private address or to this machine; private_webhooks would allow that";
-            return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::PermissionDenied, why)));
-        }
-        Ok(allowed)
-    }
 }
 
 #[cfg(test)]
@@ -372,22 +331,6 @@ mod tests {
         assert!(received.recv_timeout(PATIENCE).is_ok(), "the other owner's message waits behind the silent ones");
         assert!(holds.try_recv().is_err(), "more than {OF_ONE_OWNER} messages of one owner are on their way");
         drop(first);
-    }
-
-    #[test]
-    fn the_addresses_of_this_machine_are_not_foreign_though_they_be_public() {
-        let own = ["1.1.1.1", "2606:4700::1111", "127.0.0.1"].map(|address| address.parse().unwrap());
-        for (address, is_so) in [
-            ("1.1.1.1", false),
-            ("::ffff:1.1.1.1", false),
-            ("2606:4700::1111", false),
-            ("10.0.0.1", false),
-            ("1.1.1.2", true),
-            ("2606:4700::1112", true),
-        ] {
-            assert_eq!(is_allowed_address(address.parse().unwrap(), &own), is_so, "{address}");
-        }
-        assert!(if_addrs::get_if_addrs().unwrap().iter().any(|interface| interface.ip().is_loopback()));
     }
 
     #[test]
