@@ -4,6 +4,7 @@
 mod acme_settings;
 mod backup_settings;
 mod setting_table;
+mod sign_on_settings;
 mod values;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use parking_lot::RwLock;
 use crate::auth::PasswordCost;
 use crate::object_store::StoreSettings;
 use crate::offsite::{BackupTarget, OffsiteSettings, Recipient};
+use crate::openid::{Provider, providers_of_file};
 use crate::values::{Networks, PublicUrl, WebUrl};
 use setting_table::nearest;
 pub use setting_table::{SETTINGS, Setting, SettingGroup, SettingKind};
@@ -70,6 +72,12 @@ pub struct Config {
     /// Explicit setting only; see [`Config::public_url`].
     pub public_url: Option<PublicUrl>,
     pub registration: Registration,
+    /// The file of the providers.
+    pub single_sign_on: Option<PathBuf>,
+    /// The providers of single sign-on; see [`Config::provider`].
+    pub providers: Vec<Provider>,
+    /// Rejects passwords.
+    pub require_single_sign_on: bool,
     pub max_open_workspaces: usize,
     pub database_threads: usize,
     pub read_turns: usize,
@@ -360,6 +368,10 @@ impl Config {
             );
         }
         config.offsite()?;
+        config.providers = config.single_sign_on.as_deref().map(providers_of_file).transpose()?.unwrap_or_default();
+        if config.require_single_sign_on && config.providers.is_empty() {
+            bail!("require_single_sign_on needs single_sign_on: the file of the providers");
+        }
         Ok(config)
     }
 
@@ -383,6 +395,11 @@ impl Config {
             );
         }
         Ok(())
+    }
+
+    /// The provider of single sign-on with this name.
+    pub fn provider(&self, id: &str) -> Option<&Provider> {
+        self.providers.iter().find(|provider| provider.id == id)
     }
 
     /// Whether this server speaks TLS itself.
@@ -464,6 +481,9 @@ impl Config {
             workspace_by_path: false,
             public_url: None,
             registration: Registration::Closed,
+            single_sign_on: None,
+            providers: Vec::new(),
+            require_single_sign_on: false,
             max_open_workspaces: 0,
             database_threads: 0,
             read_turns: 0,

@@ -15,6 +15,9 @@ pub mod object_store;
 /// Destinations outside this machine for encrypted backups.
 pub mod offsite;
 
+/// Single sign-on with OpenID Connect: the providers, and what they say about a person.
+pub mod openid;
+
 /// One SQLite file: lanes, batched writes, migrations. Only this module opens connections.
 pub mod storage;
 

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::auth::{HostNames, KeyUses, Throttle};
 use crate::config::Config;
 use crate::metrics::MetricTotals;
+use crate::openid::ProviderClients;
 use crate::tenancy::{JobSlot, PendingDeliveries, RingingCalls, StreamSignals};
 use crate::values::{Timestamp, choice};
 
@@ -19,6 +20,7 @@ pub struct NodeState {
     /// Names this process, among those that have had the same files open.
     pub process: Uuid,
     pub throttle: Throttle,
+    pub providers: ProviderClients,
     pub key_uses: KeyUses,
     pub host_names: HostNames,
     pub pending: Arc<PendingDeliveries>,
@@ -65,6 +67,7 @@ impl NodeState {
         Self {
             process: Uuid::now_v7(),
             throttle: Throttle::new(config.throttle_attempts, config.throttle_window),
+            providers: ProviderClients::new(config.private_webhooks),
             key_uses: KeyUses::default(),
             host_names: HostNames::default(),
             pending: Arc::new(PendingDeliveries::new(config.quotas.max_pending_deliveries)),

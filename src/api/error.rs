@@ -149,6 +149,10 @@ impl Error {
         Self::forbidden("second_factor_required", "This requires a second factor. Add one to your account first.")
     }
 
+    pub fn single_sign_on_required() -> Self {
+        Self::forbidden("single_sign_on_required", "This requires single sign-on. A password is not enough.")
+    }
+
     pub fn not_a_member() -> Self {
         Self::forbidden("not_a_member", "You are not a member of this workspace.")
     }

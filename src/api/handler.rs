@@ -146,7 +146,8 @@ pub struct TransactionHandler<F, I> {
     inputs: PhantomData<fn(I)>,
 }
 
-/// A function that runs outside the lanes. Created by [`blocking`], [`hashing`], [`long_running`] and [`inline`].
+/// A function that runs outside the lanes. Created by [`blocking`], [`hashing`], [`long_running`],
+/// [`with_provider`] and [`inline`].
 pub struct BlockingHandler<F, I> {
     function: F,
     executor: Executor,
@@ -171,6 +172,11 @@ pub const fn hashing<F, I>(function: F) -> BlockingHandler<F, I> {
 /// Runs `fn(&BlockingCtx, inputs…) -> Result<reply>` on a thread for long-running work.
 pub const fn long_running<F, I>(function: F) -> BlockingHandler<F, I> {
     BlockingHandler { function, executor: Executor::LongRunning, inputs: PhantomData }
+}
+
+/// Runs `fn(&BlockingCtx, inputs…) -> Result<reply>` on a thread that may wait for an identity provider.
+pub const fn with_provider<F, I>(function: F) -> BlockingHandler<F, I> {
+    BlockingHandler { function, executor: Executor::Provider, inputs: PhantomData }
 }
 
 /// Runs `fn(&BlockingCtx, inputs…) -> Result<reply>` at once.

@@ -49,7 +49,7 @@ pub use customer_scope::{CallerScope, CustomerColumn, CustomerOwned, Given, Scop
 pub use entity::ImportKey;
 pub use error::{Error, Problem, Result};
 pub use export::{Export, export_all, fields};
-pub use handler::{BlockingCtx, Ctx, Handler, Inputs, blocking, hashing, inline, long_running, run};
+pub use handler::{BlockingCtx, Ctx, Handler, Inputs, blocking, hashing, inline, long_running, run, with_provider};
 pub use ids::Ids;
 pub use import::{ImportBody, ImportCounts, ImportFollower, ImportMode, Importer, LONGEST, MOST_ROWS, check_count};
 pub use import_file::{FileRow, ImportRows, ImportText};

@@ -272,8 +272,11 @@ impl Request {
             (Layer::Central, needs) => self.check_account(db, needs).map(|()| Caller::Anonymous),
             (Layer::Workspace, needs) => {
                 let principal = match (self.principal(db), needs) {
-                    // A member without a required second factor may still log out or switch to another workspace.
-                    (Err(Error::Forbidden { code: "second_factor_required", .. }), Needs::SignedIn) => {
+                    // A member without what the workspace requires may still log out or switch to another workspace.
+                    (
+                        Err(Error::Forbidden { code: "second_factor_required" | "single_sign_on_required", .. }),
+                        Needs::SignedIn,
+                    ) => {
                         return Ok(Caller::Anonymous);
                     }
                     (principal, _) => principal?,
@@ -375,6 +378,7 @@ pub fn principal_of(credential: &Credential, db: &Connection, now: Timestamp) ->
         Credential::Token(token) | Credential::Session(token) => match identity::member(db, token)? {
             MemberCheck::Member(principal) => Ok(principal),
             MemberCheck::WithoutSecondFactor => Err(Error::second_factor_missing()),
+            MemberCheck::WithoutSingleSignOn => Err(Error::single_sign_on_required()),
             MemberCheck::NotAMember => Err(Error::not_a_member()),
         },
         Credential::Key(digest) => identity::integration_key(db, digest, now)?.map_err(Error::Token),

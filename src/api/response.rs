@@ -123,7 +123,7 @@ pub struct Relayed(pub ApiResponse);
 /// 303 to another page.
 pub struct Redirect {
     to: String,
-    cookie: Option<String>,
+    cookies: Vec<String>,
     clears_cache: bool,
 }
 
@@ -355,7 +355,7 @@ impl Html {
         };
         let mut response = Response::new(Bytes::from(text));
         *response.status_mut() = self.status;
-        set_cookie(response.headers_mut(), self.cookie)?;
+        set_cookies(response.headers_mut(), self.cookie)?;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         // The page may have what is from this host: a style, and in the console a script. No frame, no other origin.
@@ -379,13 +379,14 @@ impl Html {
 
 impl Redirect {
     pub fn to(to: impl Into<String>) -> Self {
-        Self { to: to.into(), cookie: None, clears_cache: false }
+        Self { to: to.into(), cookies: Vec::new(), clears_cache: false }
     }
 
-    /// Sets a cookie.
+    /// Sets a cookie, besides those that are set already.
     #[must_use]
-    pub fn with_cookie(self, cookie: Option<impl ToString>) -> Self {
-        Self { cookie: cookie.map(|cookie| cookie.to_string()), ..self }
+    pub fn with_cookie(mut self, cookie: Option<impl ToString>) -> Self {
+        self.cookies.extend(cookie.map(|cookie| cookie.to_string()));
+        self
     }
 
     /// Makes the browser forget the pages that it keeps for its Back button. Browsers do that under https only.
@@ -398,7 +399,7 @@ impl Redirect {
     pub fn response(self, prefix: &str) -> Result<Response<Bytes>> {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::SEE_OTHER;
-        set_cookie(response.headers_mut(), self.cookie)?;
+        set_cookies(response.headers_mut(), self.cookies)?;
         let to = if self.to.starts_with('/') { format!("{prefix}{}", self.to) } else { self.to };
         response.headers_mut().insert(header::LOCATION, header_value(to)?);
         // The location may contain a code and belongs to one visitor.
@@ -421,8 +422,8 @@ fn header_value(text: String) -> Result<HeaderValue> {
     HeaderValue::try_from(text).map_err(|error| Error::Internal(error.to_string()))
 }
 
-fn set_cookie(headers: &mut HeaderMap, cookie: Option<String>) -> Result<()> {
-    if let Some(cookie) = cookie {
+fn set_cookies(headers: &mut HeaderMap, cookies: impl IntoIterator<Item = String>) -> Result<()> {
+    for cookie in cookies {
         headers.append(header::SET_COOKIE, header_value(cookie)?);
     }
     Ok(())

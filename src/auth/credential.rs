@@ -61,10 +61,21 @@ pub struct TokenInUse {
     pub expires_at: Timestamp,
     /// Whether the account may see the whole instance.
     pub operator: bool,
-    /// Whether the account has a second factor.
+    /// How the person of the token signed in.
+    pub method: SignInMethod,
+    /// Whether the account has a second factor, or the provider checked one.
     pub second_factor: bool,
     /// Time of last use in seconds, accurate to a minute.
     pub(crate) last_used: AtomicI64,
+}
+
+/// How a person signed in. The default is a password.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SignInMethod {
+    /// The name of the provider of single sign-on in the settings.
+    pub provider: Option<String>,
+    /// Whether the provider checked a second factor.
+    pub second_factor: bool,
 }
 
 choice! {

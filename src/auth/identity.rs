@@ -66,20 +66,26 @@ pub enum MemberCheck {
     Member(Principal),
     /// A member without a second factor, in a workspace that requires one.
     WithoutSecondFactor,
+    /// A member who signed in with a password, in a workspace that requires single sign-on.
+    WithoutSingleSignOn,
     NotAMember,
 }
 
-/// Finds the person of a token in this workspace. Tokens of programs need no second factor.
+/// Finds the person of a token in this workspace. Tokens of programs need neither a second factor nor single sign-on.
 pub fn member(db: &Connection, token: &TokenInUse) -> rusqlite::Result<MemberCheck> {
     let found = db
         .prepare_cached(
             "SELECT u.id, r.name, r.permissions, u.name,
-                    EXISTS (SELECT 1 FROM settings WHERE name = 'require_second_factor' AND value = '1')
+                    EXISTS (SELECT 1 FROM settings WHERE name = 'require_second_factor' AND value = '1'),
+                    EXISTS (SELECT 1 FROM settings WHERE name = 'require_single_sign_on' AND value = '1')
              FROM users u JOIN roles r ON r.id = u.role_id WHERE u.account_id = ?1",
         )?
         .query_row([token.account_id], |row| {
-            let is_required: bool = row.get(4)?;
-            if is_required && !token.second_factor && token.kind == TokenKind::SESSION {
+            let is_session = token.kind == TokenKind::SESSION;
+            if is_session && token.method.provider.is_none() && row.get(5)? {
+                return Ok(MemberCheck::WithoutSingleSignOn);
+            }
+            if is_session && !token.second_factor && row.get(4)? {
                 return Ok(MemberCheck::WithoutSecondFactor);
             }
             Ok(MemberCheck::Member(Principal {
@@ -96,6 +102,11 @@ pub fn member(db: &Connection, token: &TokenInUse) -> rusqlite::Result<MemberChe
 /// Whether the workspace requires a second factor of its members.
 pub fn requires_second_factor(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM settings WHERE name = 'require_second_factor' AND value = '1'")?.exists([])
+}
+
+/// Whether the workspace rejects members who signed in with a password.
+pub fn requires_single_sign_on(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM settings WHERE name = 'require_single_sign_on' AND value = '1'")?.exists([])
 }
 
 /// Finds the integration key with this digest, if it is valid at this moment.

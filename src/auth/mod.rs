@@ -18,7 +18,7 @@ mod signing;
 mod throttle;
 
 pub use credential::{
-    AccessToken, CALL_FLOW_PREFIX, Credential, KEY_PREFIX, TokenFault, TokenInUse, TokenKind, TokenScope,
+    AccessToken, CALL_FLOW_PREFIX, Credential, KEY_PREFIX, SignInMethod, TokenFault, TokenInUse, TokenKind, TokenScope,
 };
 pub use host_names::HostNames;
 pub use identity::{Caller, Identity, LOOK_UP, Principal};

@@ -38,28 +38,23 @@ impl Passwords {
     pub fn new(cost: PasswordCost) -> anyhow::Result<Self> {
         let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None)
             .map_err(|error| anyhow!("the cost of a password hash is invalid: {error}"))?;
-        let nobody = PasswordHash {
-            algorithm: ARGON2ID_IDENT,
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(&params).map_err(|error| anyhow!("{error}"))?,
-            salt: Some(Salt::generate()),
-            hash: Some(Output::new(&[0; Params::DEFAULT_OUTPUT_LEN]).map_err(|error| anyhow!("{error}"))?),
-        };
-        Ok(Self { params, nobody: nobody.to_string(), idle: Mutex::default() })
+        let output = Output::new(&[0; Params::DEFAULT_OUTPUT_LEN]).map_err(|error| anyhow!("{error}"))?;
+        let nobody = stored(&params, Salt::generate(), output)?;
+        Ok(Self { params, nobody, idle: Mutex::default() })
     }
 
     /// Hashes a password for storage.
     pub fn hash(&self, password: &str) -> anyhow::Result<String> {
         let salt = Salt::generate();
         let output = self.derive(password, salt.as_ref(), &self.params, Params::DEFAULT_OUTPUT_LEN)?;
-        let kept = PasswordHash {
-            algorithm: ARGON2ID_IDENT,
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(&self.params).map_err(|error| anyhow!("{error}"))?,
-            salt: Some(salt),
-            hash: Some(output),
-        };
-        Ok(kept.to_string())
+        stored(&self.params, salt, output)
+    }
+
+    /// A hash that no password has, for an account without one.
+    pub fn hash_of_none(&self) -> anyhow::Result<String> {
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        getrandom::fill(&mut output).context("cannot get random bytes")?;
+        stored(&self.params, Salt::generate(), Output::new(&output).map_err(|error| anyhow!("{error}"))?)
     }
 
     /// Compares a password with its stored hash. Without a stored hash it takes the same time and returns `No`.
@@ -108,6 +103,18 @@ impl Passwords {
         result.map_err(|error| anyhow!("cannot hash a password: {error}"))?;
         Output::new(&output).map_err(|error| anyhow!("{error}"))
     }
+}
+
+/// A hash as it is stored.
+fn stored(params: &Params, salt: Salt, output: Output) -> anyhow::Result<String> {
+    let kept = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).map_err(|error| anyhow!("{error}"))?,
+        salt: Some(salt),
+        hash: Some(output),
+    };
+    Ok(kept.to_string())
 }
 
 #[cfg(test)]

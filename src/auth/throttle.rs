@@ -37,6 +37,8 @@ pub enum Purpose {
     Account,
     /// A wrong code of a second factor.
     SecondFactor,
+    /// A return from an identity provider that is not valid.
+    Provider,
 }
 
 /// Failures with the same key are counted together.

@@ -19,7 +19,7 @@ use crate::api::resource::Resource;
 use crate::api::{
     BlockingCtx, Ctx, Done, Error, Json, Needs, Ok200, RateLimit, Result, Route, blocking, get, hashing, post, run,
 };
-use crate::auth::{Origin, Purpose, TokenScope, Verified, identity};
+use crate::auth::{Origin, Purpose, SignInMethod, TokenScope, Verified, identity};
 use crate::instance::Instance;
 use crate::tenancy::{Status, members};
 use crate::values::{Email, Name, Timestamp, email};
@@ -137,8 +137,8 @@ pub struct Switched {
 
 fn login(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(given): Json<Login>) -> Result<Ok200<LoggedIn>> {
     let user = verify(ctx, &rate_limit, &given)?;
-    login_challenges::challenge(ctx, user.id, None)?;
-    logged_in(ctx, user)
+    login_challenges::challenge(ctx, user.id, None, &SignInMethod::default())?;
+    logged_in(ctx, user, SignInMethod::default())
 }
 
 fn login_with_code(
@@ -146,25 +146,32 @@ fn login_with_code(
     rate_limit: RateLimit,
     login_challenges::SecondFactorAttempt(given): login_challenges::SecondFactorAttempt,
 ) -> Result<Ok200<LoggedIn>> {
-    let Challenge { account_id, .. } = login_challenges::answer(ctx, &rate_limit, &given, None)?;
+    let Challenge { account_id, method } = login_challenges::answer(ctx, &rate_limit, &given, None)?;
     let user = ctx.instance.central.account(account_id)?;
-    logged_in(ctx, user)
+    logged_in(ctx, user, method)
 }
 
 /// The response to a successful login.
-fn logged_in(ctx: &BlockingCtx<'_>, user: Account) -> Result<Ok200<LoggedIn>> {
+fn logged_in(ctx: &BlockingCtx<'_>, user: Account, method: SignInMethod) -> Result<Ok200<LoggedIn>> {
     let login = LoginToken::of_program(ctx.instance);
-    let issued = begin_session(ctx, user.id, TokenScope::Central, login)?;
+    let issued = begin_session(ctx, user.id, TokenScope::Central, login, method)?;
     let mut workspaces = ctx.instance.central.workspaces_of(user.id)?;
     workspaces.iter_mut().for_each(|workspace| workspace.set_url(ctx.instance));
     Ok(Ok200(LoggedIn { issued, user, workspaces }))
 }
 
 /// Issues the token of a login.
-pub fn begin_session(ctx: &BlockingCtx<'_>, account_id: i64, scope: TokenScope, login: LoginToken) -> Result<Issued> {
+pub fn begin_session(
+    ctx: &BlockingCtx<'_>,
+    account_id: i64,
+    scope: TokenScope,
+    login: LoginToken,
+    method: SignInMethod,
+) -> Result<Issued> {
     let (inside, origin) = (Arc::clone(ctx.instance), ctx.request.origin().by(account_id));
     ctx.instance.central.write(move |db| {
-        let spec = TokenSpec::is_session(account_id, scope, login.label, login.ttl);
+        let method = method.clone();
+        let spec = TokenSpec { method, ..TokenSpec::is_session(account_id, scope, login.label, login.ttl) };
         issue_for_login(db, &inside, &spec, &origin)
     })
 }
@@ -172,10 +179,11 @@ pub fn begin_session(ctx: &BlockingCtx<'_>, account_id: i64, scope: TokenScope, 
 /// Issues the token of a login, records it in the audit log, and notifies the user of a login from a new network.
 pub fn issue_for_login(db: &Connection, instance: &Instance, spec: &TokenSpec<'_>, origin: &Origin) -> Result<Issued> {
     let issued = credentials::issue(db, instance, spec, origin)?;
-    let event = CentralAuditEvent {
-        workspace: spec.scope.workspace(),
-        ..CentralAuditEvent::new("login.succeeded").about(spec.account_id)
-    };
+    let mut event = CentralAuditEvent::new("login.succeeded").about(spec.account_id);
+    event.workspace = spec.scope.workspace();
+    if let Some(provider) = &spec.method.provider {
+        event = event.with(json!({"provider": provider}));
+    }
     central_audit_log::record(db, origin, event)?;
     notices::record_login(db, spec.account_id, origin)?;
     Ok(issued)
@@ -201,7 +209,8 @@ fn whoami(ctx: &mut Ctx<'_>) -> Result<Ok200<Whoami>> {
 
 pub fn switch_to(ctx: &BlockingCtx<'_>, Json(to): Json<WorkspaceSwitch>) -> Result<Ok200<Switched>> {
     let parent = Arc::clone(ctx.token()?);
-    let workspace = to.workspace_id.map(|id| open_session(ctx, parent.account_id, id)).transpose()?;
+    let enter = |id| open_session(ctx, parent.account_id, id, &parent.method);
+    let workspace = to.workspace_id.map(enter).transpose()?;
     let scope = TokenScope::from(to.workspace_id);
     let (inside, origin) = (Arc::clone(ctx.instance), ctx.request.origin());
     let issued = ctx.instance.central.write(move |db| {
@@ -213,6 +222,9 @@ pub fn switch_to(ctx: &BlockingCtx<'_>, Json(to): Json<WorkspaceSwitch>) -> Resu
 
 /// Checks an email and a password, and returns the account. An unknown email takes as long as a wrong password.
 pub fn verify(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, given: &Login) -> Result<Account> {
+    if ctx.instance.config.require_single_sign_on {
+        return Err(Error::single_sign_on_required());
+    }
     let (email, origin) = (given.email.clone(), ctx.request.origin());
     let (found, is_at_home) = ctx.instance.central.read(move |db| {
         let found = accounts::find_by_email(db, &email)?;
@@ -248,16 +260,19 @@ pub fn verify(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, given: &Login) -> R
 }
 
 /// Enters a workspace, if the account may. Copies the account's name and address to the workspace's file.
-pub fn open_session(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
-    let workspace = admit(ctx, account_id, id)?;
-    if lacks_second_factor(ctx, account_id, id)? {
+pub fn open_session(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid, method: &SignInMethod) -> Result<Workspace> {
+    let workspace = admit(ctx, account_id, id, method)?;
+    if lacks_second_factor(ctx, account_id, id, method)? {
         return Err(Error::second_factor_missing());
     }
     Ok(workspace)
 }
 
 /// Whether a workspace requires a second factor that the account does not have.
-pub fn lacks_second_factor(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid) -> Result<bool> {
+pub fn lacks_second_factor(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid, method: &SignInMethod) -> Result<bool> {
+    if method.second_factor {
+        return Ok(false);
+    }
     let lease = ctx.instance.registry.lease(id);
     if !lease.file().read(|db| Ok::<_, Error>(identity::requires_second_factor(db)?))? {
         return Ok(false);
@@ -266,7 +281,7 @@ pub fn lacks_second_factor(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid) -> 
 }
 
 /// Like [`open_session`], without the check of the second factor.
-pub fn admit(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid) -> Result<Workspace> {
+pub fn admit(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid, method: &SignInMethod) -> Result<Workspace> {
     let listed = ctx.instance.directory.current(&ctx.instance.keys)?.by_id(id)?;
     let listed = listed.ok_or_else(Error::workspace_not_found)?;
     let account = ctx.instance.central.account(account_id)?;
@@ -276,7 +291,11 @@ pub fn admit(ctx: &BlockingCtx<'_>, account_id: i64, id: Uuid) -> Result<Workspa
     }
     let now = ctx.now;
     let file = ctx.instance.registry.lease(id);
+    let has_password_only = method.provider.is_none();
     let role = file.file().write(move |db| {
+        if has_password_only && identity::requires_single_sign_on(db)? {
+            return Err(Error::single_sign_on_required());
+        }
         Ok::<_, Error>(members::refresh_copies(db, account_id, &account.name, &account.email, now)?)
     })?;
     let role = role.ok_or_else(Error::not_a_member)?;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::accounts;
 use crate::api::{Error, RateLimitedAttempt, Result};
 use crate::auth::encryption::{self, Claims};
-use crate::auth::{Nonce, Origin, TokenInUse, TokenKind, TokenScope, Verified};
+use crate::auth::{Nonce, Origin, SignInMethod, TokenInUse, TokenKind, TokenScope, Verified};
 use crate::instance::Instance;
 use crate::tenancy::Central;
 use crate::values::Timestamp;
@@ -54,12 +54,14 @@ pub struct TokenSpec<'a> {
     pub parent_id: Option<i64>,
     /// The latest time of expiry.
     pub latest: Option<Timestamp>,
+    pub method: SignInMethod,
 }
 
 impl<'a> TokenSpec<'a> {
     /// The token of a login.
     pub fn is_session(account_id: i64, scope: TokenScope, label: &'a str, ttl: i64) -> Self {
-        Self { account_id, scope, label, kind: TokenKind::SESSION, ttl, parent_id: None, latest: None }
+        let method = SignInMethod::default();
+        Self { account_id, scope, label, kind: TokenKind::SESSION, ttl, parent_id: None, latest: None, method }
     }
 
     /// A token switched from another one. It expires with that one at the latest.
@@ -68,6 +70,7 @@ impl<'a> TokenSpec<'a> {
             kind: from.kind,
             parent_id: Some(from.id),
             latest: Some(from.expires_at),
+            method: from.method.clone(),
             ..Self::is_session(from.account_id, scope, "switch", ttl)
         }
     }
@@ -85,8 +88,8 @@ pub fn issue(db: &Connection, instance: &Instance, new: &TokenSpec<'_>, origin: 
     let id = db
         .prepare_cached(
             "INSERT INTO tokens (account_id, workspace_id, label, created_at, expires_at, nonce, kind, parent_id, address,
-                                 user_agent)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                                 user_agent, provider, provider_second_factor)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .insert((
             account_id,
@@ -99,6 +102,8 @@ pub fn issue(db: &Connection, instance: &Instance, new: &TokenSpec<'_>, origin: 
             new.parent_id,
             origin.address.map(|address| address.to_string()),
             &origin.user_agent,
+            &new.method.provider,
+            new.method.second_factor,
         ))?;
     let token = encryption::encrypt_token(
         Claims { token_id: id, account_id, scope, expires_at, nonce: Some(nonce) },

@@ -6,16 +6,17 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::workspace_lifecycle;
+use super::workspace_provider;
 use super::workspace_rows;
 use crate::api::field::{Field, choice, integer, labelled, moment, text};
 use crate::api::list::{List, ListSpec, Listable, find_row};
 use crate::api::resource::Resource;
-use crate::api::resource_view::{ResourceView, Widget, button, group, label, quick_filter};
+use crate::api::resource_view::{RecordLink, ResourceView, Widget, button, group, label, quick_filter};
 use crate::api::{
-    self, BlockingCtx, Ctx, Error, Json, Needs, Ok200, Page, Result, Route, Saved, blocking, get, post, run,
+    self, BlockingCtx, Ctx, Error, Json, Needs, Ok200, Page, Result, Route, Saved, blocking, get, post, put, run,
 };
 use crate::storage::uuid_column;
-use crate::values::{Subdomain, Timestamp, choice};
+use crate::values::{EmailDomain, Subdomain, Timestamp, UniqueList, choice};
 
 pub const RESOURCE: Resource =
     Resource::new("All workspaces", "Every workspace of the instance, also in the trash, for operators.", ROUTES)
@@ -31,12 +32,17 @@ const FIELDS: &[Field] = &[
     labelled("owner_id", "Owner", "Propriétaire"),
     labelled("owner_email", "Address of the owner", "Adresse du propriétaire"),
     labelled("trashed_at", "In the trash since", "À la corbeille depuis"),
+    labelled("identity_domains", "Domains of the identity provider", "Domaines du fournisseur d’identité"),
 ];
 
 const VIEW: ResourceView = ResourceView {
     title: &["name"],
     columns: &["name", "subdomain", "status", "owner_email", "created_at", "trashed_at"],
-    groups: &[group("Workspace", "Espace de travail", &["name", "subdomain", "status", "owner_email", "trashed_at"])],
+    groups: &[group(
+        "Workspace",
+        "Espace de travail",
+        &["name", "subdomain", "status", "owner_email", "trashed_at", "identity_domains"],
+    )],
     widgets: &[("owner_email", Widget::Email), ("owner_id", Widget::Hidden)],
     quick_filters: &[
         quick_filter("Suspended", "Suspendus", "filter[status]=suspended"),
@@ -70,6 +76,11 @@ const VIEW: ResourceView = ResourceView {
         )
         .only_if(&[("status", "trashed")]),
     ],
+    record_links: &[RecordLink {
+        label: label("Allow an identity provider", "Autoriser un fournisseur d’identité"),
+        page: "/ui/instance/workspaces/{id}/identity-domains",
+        only_if: &[("status", "active")],
+    }],
     purpose: label(
         "Every workspace of this server, in service, suspended or in the trash.",
         "Tous les espaces de travail de ce serveur, en service, suspendus ou à la corbeille.",
@@ -94,6 +105,13 @@ const ROUTES: &[Route] = &[
         "Restore a workspace from the trash (operators only)",
     )
     .named("restoreWorkspace"),
+    put(
+        "/instance/workspaces/{id}/identity-domains",
+        &run(set_domains),
+        Needs::Operator,
+        "Set the domains for which a workspace may have an identity provider (operators only)",
+    )
+    .named("setIdentityDomains"),
 ];
 
 choice! {
@@ -120,6 +138,8 @@ pub struct InstanceWorkspace {
     created_at: Timestamp,
     /// Time of the last change to name, subdomain, status or owner (UTC).
     updated_at: Timestamp,
+    /// Domains whose addresses an identity provider of the workspace may prove. Empty: no provider is allowed.
+    identity_domains: UniqueList<EmailDomain>,
     /// Time of the deletion (UTC). The server deletes the workspace `trash_days` later. Null if it is not in the trash.
     trashed_at: Option<Timestamp>,
 }
@@ -131,6 +151,14 @@ pub struct WorkspaceRestore {
     /// Another subdomain. Default: the old one.
     #[schemars(example = &"acme-2")]
     subdomain: Option<Subdomain>,
+}
+
+/// The domains of a workspace.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct IdentityDomains {
+    /// Domains of email addresses. Make sure that they belong to the workspace. Empty: no provider is allowed.
+    identity_domains: UniqueList<EmailDomain>,
 }
 
 fn list(ctx: &mut Ctx<'_>, list: List<InstanceWorkspace>) -> Result<Page<InstanceWorkspace>> {
@@ -157,6 +185,16 @@ fn change(
 ) -> Result<Saved<InstanceWorkspace>> {
     find(ctx.db, id)?.require(from)?;
     workspace_rows::set_status(ctx.db, id, to, &ctx.request.origin())?;
+    find(ctx.db, id).map(Saved)
+}
+
+fn set_domains(
+    ctx: &mut Ctx<'_>,
+    api::Uuid(id): api::Uuid,
+    Json(given): Json<IdentityDomains>,
+) -> Result<Saved<InstanceWorkspace>> {
+    find(ctx.db, id)?.require(InstanceWorkspaceStatus::ACTIVE)?;
+    workspace_provider::set_domains(ctx.db, id, &given.identity_domains, &ctx.request.origin())?;
     find(ctx.db, id).map(Saved)
 }
 
@@ -187,9 +225,10 @@ impl InstanceWorkspace {
 impl Listable for InstanceWorkspace {
     const LISTING: ListSpec = ListSpec {
         table: "(SELECT w.id, w.name, w.subdomain, w.status, w.owner_id, a.email AS owner_email, w.created_at,
-                        w.updated_at, w.trashed_at
-                 FROM workspaces w JOIN accounts a ON a.id = w.owner_id WHERE w.status <> 'creating')",
-        columns: "id, name, subdomain, status, owner_id, owner_email, created_at, updated_at, trashed_at",
+                        w.updated_at, w.trashed_at, coalesce(p.domains, '[]') AS identity_domains
+                 FROM workspaces w JOIN accounts a ON a.id = w.owner_id
+                 LEFT JOIN workspace_providers p ON p.workspace_id = w.id WHERE w.status <> 'creating')",
+        columns: "id, name, subdomain, status, owner_id, owner_email, created_at, updated_at, trashed_at, identity_domains",
         fields: &[
             text("name").sorted_by("fold(name)"),
             text("subdomain").sorted(),
@@ -216,6 +255,7 @@ impl Listable for InstanceWorkspace {
             created_at: row.get(6)?,
             updated_at: row.get(7)?,
             trashed_at: row.get(8)?,
+            identity_domains: row.get(9)?,
         })
     }
 }

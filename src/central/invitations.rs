@@ -325,6 +325,15 @@ pub fn with_code(db: &Connection, code: &str) -> rusqlite::Result<Option<UserInv
     find_row(db, "code_digest = ?1", [secret::digest(code)])
 }
 
+/// Whether an invitation to this address is open.
+pub fn is_pending_for(db: &Connection, address: &str, now: Timestamp) -> rusqlite::Result<bool> {
+    let [typed, ascii, unicode] = &email::spellings(address);
+    db.prepare_cached(
+        "SELECT 1 FROM user_invites WHERE email IN (?1, ?2, ?3) AND status = 'pending' AND expires_at > ?4",
+    )?
+    .exists((typed, ascii, unicode, now))
+}
+
 /// The invitation of a code, with the data that the accept page needs.
 fn shown_by_code(db: &Connection, code: &str) -> Result<Option<InviteByCode>> {
     let Some(invite) = with_code(db, code)? else { return Ok(None) };

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::central_audit_log::{self, CentralAuditEvent};
 use super::second_factor;
 use crate::api::{BlockingCtx, BodyKind, Error, Input, Json, Operation, RateLimit, Request, Result};
-use crate::auth::{Purpose, secret};
+use crate::auth::{Purpose, SignInMethod, secret};
 use crate::values::Name;
 
 /// Lifetime of a challenge in seconds, and the number of codes that may be tried with it.
@@ -50,21 +50,29 @@ impl Input for SecondFactorAttempt {
 /// A completed login.
 pub struct Challenge {
     pub account_id: i64,
+    pub method: SignInMethod,
 }
 
-/// Rejects a login with a challenge, if the account has a second factor.
-pub fn challenge(ctx: &BlockingCtx<'_>, account_id: i64, workspace: Option<Uuid>) -> Result<()> {
-    if !ctx.instance.central.second_factor(account_id)?.enabled {
+/// Rejects a login with a challenge, if the account has a second factor and the provider checked none.
+pub fn challenge(ctx: &BlockingCtx<'_>, account_id: i64, workspace: Option<Uuid>, method: &SignInMethod) -> Result<()> {
+    if method.second_factor || !ctx.instance.central.second_factor(account_id)?.enabled {
         return Ok(());
     }
     let (challenge, now) = (secret::random()?, ctx.now);
-    let digest = secret::digest(&challenge);
+    let (digest, provider) = (secret::digest(&challenge), method.provider.clone());
     ctx.instance.central.write(move |db| {
         db.prepare_cached("DELETE FROM login_challenges WHERE expires_at <= ?1")?.execute([now])?;
         db.prepare_cached(
-            "INSERT INTO login_challenges (digest, account_id, workspace_id, expires_at) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO login_challenges (digest, account_id, workspace_id, expires_at, provider)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
-        .execute((digest, account_id, workspace.map(|id| id.to_string()), now.plus(CHALLENGE_TTL)))?;
+        .execute((
+            digest,
+            account_id,
+            workspace.map(|id| id.to_string()),
+            now.plus(CHALLENGE_TTL),
+            &provider,
+        ))?;
         Ok::<_, Error>(())
     })?;
     Err(Error::SecondFactorRequired(challenge))
@@ -86,13 +94,13 @@ pub fn answer(
     workspace: Option<Uuid>,
 ) -> Result<Challenge> {
     let (digest, now) = (secret::digest(&given.challenge), ctx.now);
-    let account_id: Option<i64> = ctx.instance.central.read(move |db| {
-        let sql =
-            "SELECT account_id FROM login_challenges WHERE digest = ?1 AND workspace_id IS ?2 AND expires_at > ?3";
-        let workspace = workspace.map(|id| id.to_string());
-        Ok::<_, Error>(db.prepare_cached(sql)?.query_row((digest, workspace, now), |row| row.get(0)).optional()?)
+    let found: Option<(i64, Option<String>)> = ctx.instance.central.read(move |db| {
+        let sql = "SELECT account_id, provider FROM login_challenges
+                   WHERE digest = ?1 AND workspace_id IS ?2 AND expires_at > ?3";
+        let values = (digest, workspace.map(|id| id.to_string()), now);
+        Ok::<_, Error>(db.prepare_cached(sql)?.query_row(values, |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     })?;
-    let account_id = account_id.ok_or(Error::WrongChallenge)?;
+    let (account_id, provider) = found.ok_or(Error::WrongChallenge)?;
     let tries = rate_limit.for_account(Purpose::SecondFactor, account_id);
     tries.check()?;
     let (instance, origin, code) = (Arc::clone(ctx.instance), ctx.request.origin(), given.code.clone());
@@ -118,7 +126,7 @@ pub fn answer(
     match tried {
         CodeCheck::Right => {
             tries.reset();
-            Ok(Challenge { account_id })
+            Ok(Challenge { account_id, method: SignInMethod { provider, second_factor: false } })
         }
         CodeCheck::Wrong => {
             tries.count();

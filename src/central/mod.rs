@@ -14,6 +14,7 @@ pub mod instance_info;
 pub mod instance_mails;
 pub mod instance_workspaces;
 pub mod invitations;
+pub mod linked_identities;
 pub mod login_challenges;
 pub mod mail_templates;
 pub mod memberships;
@@ -21,6 +22,7 @@ pub mod notices;
 pub mod outbox;
 pub mod own_account;
 pub mod password_recovery;
+pub mod provider_sign_in;
 pub mod quotas;
 pub mod registration;
 pub mod second_factor;
@@ -30,6 +32,7 @@ pub mod webhook_workspaces;
 pub mod workspace_entry;
 pub mod workspace_files;
 pub mod workspace_lifecycle;
+pub mod workspace_provider;
 pub mod workspace_rows;
 pub mod workspaces;
 
@@ -43,6 +46,8 @@ pub const RESOURCES: &[Resource] = &[
     accounts::RESOURCE,
     email_verification::RESOURCE,
     second_factor::RESOURCE,
+    linked_identities::RESOURCE,
+    workspace_provider::RESOURCE,
     password_recovery::RESOURCE,
     tokens::RESOURCE,
     workspaces::RESOURCE,

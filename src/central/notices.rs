@@ -21,6 +21,9 @@ pub enum NoticeKind<'a> {
     /// By an operator of the server.
     SecondFactorReset,
     RecoveryCodesCreated,
+    IdentityConnected {
+        provider: &'a str,
+    },
     TokenCreated {
         label: &'a str,
     },
@@ -44,6 +47,7 @@ impl NoticeKind<'_> {
             Self::SecondFactorDisabled => "The second factor was removed from your account",
             Self::SecondFactorReset => "An operator removed the second factor from your account",
             Self::RecoveryCodesCreated => "New recovery codes were created for your account",
+            Self::IdentityConnected { .. } => "A way to sign in was added to your account",
             Self::TokenCreated { .. } => "A token was created for your account",
             Self::KeyCreated { .. } => "An integration key was created in your name",
             Self::AccessGranted { .. } => "An application was given access in your name",
@@ -61,6 +65,7 @@ impl NoticeKind<'_> {
                 "An operator of this server removed it. Login now requires only your password.".into()
             }
             Self::RecoveryCodesCreated => "The recovery codes that you had before no longer work.".into(),
+            Self::IdentityConnected { provider } => format!("You can now sign in with {provider}."),
             Self::TokenCreated { label } => format!("The name of the token is \u{201c}{label}\u{201d}."),
             Self::KeyCreated { name, workspace } => {
                 format!("The name of the key is \u{201c}{name}\u{201d}. It belongs to the workspace {workspace}.")

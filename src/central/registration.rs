@@ -115,6 +115,9 @@ pub fn register_with(
 
 /// Checks whether registration is allowed, with or without an invitation.
 pub fn check(config: &Config, invited: bool) -> Result<()> {
+    if config.require_single_sign_on {
+        return Err(Error::single_sign_on_required());
+    }
     let message = match config.registration {
         Registration::Closed => "Registration is closed here.",
         Registration::Invite if !invited => "Registration here is by invitation only.",

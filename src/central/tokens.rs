@@ -195,7 +195,7 @@ fn create(ctx: &BlockingCtx<'_>, Json(new): Json<NewToken>) -> Result<Saved<NewT
     }
     let scope = TokenScope::from(new.workspace_id);
     if let Some(id) = new.workspace_id {
-        account_session::open_session(ctx, ctx.token()?.account_id, id)?;
+        account_session::open_session(ctx, ctx.token()?.account_id, id, &ctx.token()?.method)?;
     }
     let (inside, maker, origin) = (Arc::clone(ctx.instance), ctx.token()?, ctx.request.origin());
     let account_id = maker.account_id;

@@ -13,11 +13,18 @@ use uuid::Uuid;
 use super::account_session::{self, LoginToken};
 use super::credentials::{Issued, TokenSpec};
 use crate::api::{BlockingCtx, Error, Result, require_active};
-use crate::auth::{TokenScope, secret};
+use crate::auth::{SignInMethod, TokenScope, secret};
 use crate::values::Timestamp;
 
 /// Lifetime of a code, in seconds.
 const CODE_TTL: i64 = 60;
+
+/// A session in a workspace that a code began.
+pub struct Entered {
+    pub issued: Issued,
+    pub account_id: i64,
+    pub method: SignInMethod,
+}
 
 /// A valid code.
 struct EntryCode {
@@ -25,6 +32,7 @@ struct EntryCode {
     account_id: i64,
     /// The end of the central session.
     expires_at: Timestamp,
+    method: SignInMethod,
 }
 
 /// Issues a code for the session of the request, whose account is a member of the workspace.
@@ -43,20 +51,19 @@ pub fn issue_code(ctx: &BlockingCtx<'_>, workspace: Uuid, visit: String) -> Resu
     Ok(code)
 }
 
-/// Exchanges a code for a session in the workspace. Returns the session with its account, or `None` if the code is
-/// not valid here.
+/// Exchanges a code for a session in the workspace. Returns `None` if the code is not valid here.
 pub fn enter(
     ctx: &BlockingCtx<'_>,
     code: &str,
     workspace: Uuid,
     visit: &str,
     login: LoginToken,
-) -> Result<Option<(Issued, i64)>> {
+) -> Result<Option<Entered>> {
     let (digest, now, visit) = (secret::digest(code), ctx.now, visit.to_owned());
     let asked = visit.clone();
     let found = ctx.instance.central.read(move |db| Ok::<_, Error>(find(db, &digest, workspace, &asked, now)?))?;
-    let Some(EntryCode { account_id, .. }) = found else { return Ok(None) };
-    account_session::admit(ctx, account_id, workspace)?;
+    let Some(EntryCode { account_id, method, .. }) = found else { return Ok(None) };
+    account_session::admit(ctx, account_id, workspace, &method)?;
     let (inside, origin) = (Arc::clone(ctx.instance), ctx.request.origin().by(account_id));
     ctx.instance.central.write(move |db| {
         // The code may have been used, or the central session revoked, since the first look.
@@ -66,10 +73,11 @@ pub fn enter(
         let spec = TokenSpec {
             parent_id: Some(code.token_id),
             latest: Some(code.expires_at),
+            method: code.method.clone(),
             ..TokenSpec::is_session(code.account_id, scope, login.label, login.ttl)
         };
         let issued = account_session::issue_for_login(db, &inside, &spec, &origin)?;
-        Ok::<_, Error>(Some((issued, code.account_id)))
+        Ok::<_, Error>(Some(Entered { issued, account_id: code.account_id, method: code.method }))
     })
 }
 
@@ -82,12 +90,13 @@ fn find(
     now: Timestamp,
 ) -> rusqlite::Result<Option<EntryCode>> {
     db.prepare_cached(
-        "SELECT t.id, t.account_id, t.expires_at FROM entry_codes c JOIN tokens t ON t.id = c.token_id
+        "SELECT t.id, t.account_id, t.expires_at, t.provider, t.provider_second_factor FROM entry_codes c JOIN tokens t ON t.id = c.token_id
          WHERE c.digest = ?1 AND c.workspace_id = ?2 AND c.visit = ?3 AND c.expires_at > ?4
            AND t.revoked_at IS NULL AND t.expires_at > ?4",
     )?
     .query_row((digest, workspace.to_string(), visit, now), |row| {
-        Ok(EntryCode { token_id: row.get(0)?, account_id: row.get(1)?, expires_at: row.get(2)? })
+        let method = SignInMethod { provider: row.get(3)?, second_factor: row.get(4)? };
+        Ok(EntryCode { token_id: row.get(0)?, account_id: row.get(1)?, expires_at: row.get(2)?, method })
     })
     .optional()
 }

@@ -7,7 +7,7 @@ use anyhow::{bail, ensure};
 
 use super::table::aligned;
 use crate::auth::{Keys, Origin};
-use crate::central::second_factor;
+use crate::central::{second_factor, workspace_provider};
 use crate::cli::output::{out, outln};
 use crate::instance::Instance;
 use crate::values::Timestamp;
@@ -65,6 +65,7 @@ pub fn run(command: &TokenCommand, instance: &Arc<Instance>, now: Timestamp) -> 
             let name = instance.keys.create(now)?;
             // Re-encrypts lasting secrets that the older keys encrypted.
             second_factor::reseal(instance)?;
+            workspace_provider::reseal(instance)?;
             let retired = if *retire { instance.keys.delete_old()? } else { 0 };
             instance.central.announce_keys(Origin::system(now))?;
             outln!("new key {name}; {retired} older keys deleted");

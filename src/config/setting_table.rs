@@ -7,7 +7,7 @@ use url::Url;
 use super::values::{
     domain, host_and_port, is_log_filter, items, node_name, node_url, region, seconds, sender, smtp, within,
 };
-use super::{Config, NodeSettings, RawSettings, TlsFiles, acme_settings, backup_settings};
+use super::{Config, NodeSettings, RawSettings, TlsFiles, acme_settings, backup_settings, sign_on_settings};
 use crate::object_store::{StorePurpose, StoreSettings};
 use crate::values::{PublicUrl, TimeZone, phone};
 
@@ -232,6 +232,8 @@ pub const SETTINGS: &[Setting] = &[
     .about("Allow new accounts for everyone (open), for invited people only (invite), or not at all (closed)")
     .allowed("open, invite or closed")
     .reloads(),
+    sign_on_settings::SINGLE_SIGN_ON,
+    sign_on_settings::REQUIRE_SINGLE_SIGN_ON,
     Setting::tuning("max_open_workspaces", "1000", SettingKind::Number, |config, text| {
         within(text, 1, 100_000).map(|n| config.max_open_workspaces = n)
     })

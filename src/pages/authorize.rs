@@ -192,6 +192,7 @@ impl AuthorizeParams {
         let person = match token.map(|token| identity::member(db, token)).transpose()? {
             Some(MemberCheck::Member(person)) => person,
             Some(MemberCheck::WithoutSecondFactor) => return Ok(RequestCheck::Page(words.second_factor_required())),
+            Some(MemberCheck::WithoutSingleSignOn) => return Ok(RequestCheck::Page(words.single_sign_on_required())),
             // The user must sign in first. Until then, nothing is shown about the user's rights.
             Some(MemberCheck::NotAMember) | None => {
                 return Ok(RequestCheck::Good(Box::new(AuthorizationRequest::unsigned(client, scopes))));

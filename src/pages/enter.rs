@@ -12,9 +12,10 @@ use url::Url;
 
 use super::session::{BROWSER, BrowserSession};
 use super::translations::Translations;
-use super::{Message, sign_in};
+use super::{Message, provider_page, sign_in};
 use crate::api::{self, BlockingCtx, Needs, PageOrRedirect, Query, Redirect, Result, Route, blocking, get};
-use crate::central::workspace_entry;
+use crate::central::workspace_entry::{self, Entered};
+use crate::central::workspace_provider;
 use crate::values::Text;
 
 pub const ROUTES: &[Route] =
@@ -31,6 +32,8 @@ pub struct Entrance {
     code: Text<100>,
     /// Path on this host to continue to.
     to: Text<8000>,
+    /// Name of an identity provider to sign in with.
+    provider: Text<36>,
 }
 
 /// The parameters of the link to the central host.
@@ -48,6 +51,11 @@ pub fn path(to: &str) -> String {
     sign_in::path_with_return("/ui/enter", to)
 }
 
+/// The same, by way of an identity provider.
+pub fn path_by_provider(provider: &str, to: &str) -> String {
+    format!("{}&provider={provider}", path(to))
+}
+
 fn enter(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(entrance): Query<Entrance>) -> Result<PageOrRedirect> {
     let workspace = ctx.request.workspace()?.id();
     let (visit, cookie) = browser.visit()?;
@@ -57,18 +65,24 @@ fn enter(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(entrance): Query<
     if browser.session.is_some() {
         return Ok(PageOrRedirect::Redirect(Redirect::to(sign_in::on_this_host(&entrance.to))));
     }
-    let start = format!("{}/ui/enter/{workspace}?", ctx.instance.public_url().central());
+    let start = format!("/ui/enter/{workspace}?");
     let length = start.len();
-    let mut url = form_urlencoded::Serializer::for_suffix(start, length);
-    url.append_pair("visit", &visit).append_pair("to", &entrance.to);
-    Ok(PageOrRedirect::Redirect(Redirect::to(url.finish()).with_cookie(cookie)))
+    let mut path = form_urlencoded::Serializer::for_suffix(start, length);
+    let path = path.append_pair("visit", &visit).append_pair("to", &entrance.to).finish();
+    let path = match workspace_provider::provider(ctx.instance, &entrance.provider)? {
+        Some(provider) => provider_page::path(&provider.id, &path),
+        None => path,
+    };
+    let url = format!("{}{path}", ctx.instance.public_url().central());
+    Ok(PageOrRedirect::Redirect(Redirect::to(url).with_cookie(cookie)))
 }
 
 /// Starts a session with a code.
 fn arrive(ctx: &BlockingCtx<'_>, browser: &BrowserSession, entrance: &Entrance, visit: &str) -> Result<PageOrRedirect> {
     let workspace = ctx.request.workspace()?.id();
-    if let Some((issued, account_id)) = workspace_entry::enter(ctx, &entrance.code, workspace, visit, BROWSER)? {
-        let onward = sign_in::signed_in(ctx, browser, account_id, issued.token, &entrance.to)?;
+    if let Some(entered) = workspace_entry::enter(ctx, &entrance.code, workspace, visit, BROWSER)? {
+        let Entered { issued, account_id, method } = entered;
+        let onward = sign_in::signed_in(ctx, browser, account_id, &method, issued.token, &entrance.to)?;
         return Ok(PageOrRedirect::Redirect(onward));
     }
     let words = Translations::of(ctx.request);

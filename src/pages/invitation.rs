@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::session::BrowserSession;
+use super::sign_in::{self, ProviderButton};
 use super::translations::Translations;
-use super::{Message, shown};
+use super::{Message, provider_page, shown};
 use crate::api::{
     BlockingCtx, Error, Form, Html, Needs, PathCode, RateLimit, Result, Route, blocking, get, hashing, post, render,
 };
@@ -36,6 +37,9 @@ pub struct Accepting {
 struct InvitationPage<'a> {
     words: Translations,
     is: ShownInvitation<'a>,
+    providers: &'a [ProviderButton],
+    /// Whether a password may be entered.
+    has_passwords: bool,
     form_key: &'a str,
     problems: &'a [String],
 }
@@ -54,7 +58,7 @@ fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, PathCode(code): PathCode
     let words = Translations::of(ctx.request);
     let Some(found) = ctx.instance.central.invitation_by_code(&code)? else { return no_invitation(words) };
     match found.invite.check_open(ctx.now) {
-        Ok(()) => page(words, &browser, StatusCode::OK, &found, None, &[]),
+        Ok(()) => page(ctx, &browser, &code, StatusCode::OK, &found, None, &[]),
         Err(closed) => {
             let why = words.problems(&closed).join(" ");
             Message::about(words, &words.invitation_closed(), &why).page(closed.status())
@@ -79,9 +83,9 @@ fn accept(
             let text = words.you_are_a_member(&workspace.name, &found.invite.email);
             Message { link: Some((&url, &url)), ..Message::about(words, &words.welcome(), &text) }.page(StatusCode::OK)
         }
-        Err(error) => {
-            shown(words, error, |status, problems| page(words, &browser, status, &found, typed.as_deref(), problems))
-        }
+        Err(error) => shown(words, error, |status, problems| {
+            page(ctx, &browser, &code, status, &found, typed.as_deref(), problems)
+        }),
     }
 }
 
@@ -105,8 +109,9 @@ fn join(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, found: &InviteByCode, fill
 }
 
 fn page(
-    words: Translations,
+    ctx: &BlockingCtx<'_>,
     browser: &BrowserSession,
+    code: &str,
     status: StatusCode,
     found: &InviteByCode,
     name: Option<&str>,
@@ -121,8 +126,13 @@ fn page(
         name: name.or(invite.name.as_deref()).unwrap_or_default(),
         account_exists: found.account_exists,
     };
+    let config = &ctx.instance.config;
+    let providers = sign_in::provider_buttons(ctx, |provider| provider_page::invitation_path(provider, code))?;
     let (form_key, cookie) = browser.form_key()?;
-    let text = render(&InvitationPage { words, is, form_key: &form_key, problems })?;
+    let words = Translations::of(ctx.request);
+    let has_passwords = !config.require_single_sign_on;
+    let page = InvitationPage { words, is, providers: &providers, has_passwords, form_key: &form_key, problems };
+    let text = render(&page)?;
     Ok(Html::new(status, words.0, text).with_cookie(cookie))
 }
 

@@ -14,6 +14,7 @@ mod password_forgotten_page;
 mod password_reset_page;
 mod problem_rules;
 mod problems;
+mod provider_page;
 mod registration_page;
 mod second_factor_page;
 mod session;
@@ -54,6 +55,7 @@ pub const STYLE: Resource = Resource::pages("Style", style::ROUTES);
 /// The pages of the central host to sign in, to register, and to enter a workspace.
 pub const CENTRAL_SIGN_IN: &[Resource] = &[
     Resource::pages("Sign-in page", sign_in::ROUTES),
+    Resource::pages("Identity providers", provider_page::ROUTES),
     Resource::pages("Interrupted forms", interrupted_form::ROUTES),
     Resource::pages("Second factor page", second_factor_page::ROUTES),
     Resource::pages("Registration page", registration_page::ROUTES),

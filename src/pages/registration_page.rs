@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::problems::Problems;
 use super::session::{BROWSER, BrowserSession};
-use super::sign_in::{self, ReturnTo, host_of};
+use super::sign_in::{self, ProviderButton, ReturnTo, host_of};
 use super::translations::Translations;
-use super::{Message, refused_status};
+use super::{Message, provider_page, refused_status};
 use crate::api::json_body::ValueReader;
 use crate::api::{
     BlockingCtx, Form, Html, Needs, PageOrRedirect, Query, RateLimit, Redirect, Result, Route, blocking, get, hashing,
@@ -56,18 +56,23 @@ struct RegistrationPage<'a> {
     is_first: bool,
     filled: &'a RegistrationForm,
     sign_in: &'a str,
+    providers: &'a [ProviderButton],
     host: &'a str,
     form_key: &'a str,
     problems: &'a Problems,
 }
 
-fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(way): Query<ReturnTo>) -> Result<Html> {
+fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(way): Query<ReturnTo>) -> Result<PageOrRedirect> {
+    if ctx.instance.config.require_single_sign_on {
+        return Ok(PageOrRedirect::Redirect(Redirect::to(sign_in::path(&way.to))));
+    }
     let words = Translations::of(ctx.request);
     let is_first = !ctx.instance.central.has_accounts()?;
     let closed = match ctx.instance.config.registration {
         Registration::Open => {
             let filled = RegistrationForm { to: way.to, ..RegistrationForm::default() };
-            return page(ctx, &browser, StatusCode::OK, is_first, &filled, &Problems::default());
+            let page = page(ctx, &browser, StatusCode::OK, is_first, &filled, &Problems::default());
+            return page.map(PageOrRedirect::Page);
         }
         _ if is_first => words.first_account_by_command(COMMAND),
         Registration::Invite => words.registration_by_invitation(),
@@ -76,7 +81,7 @@ fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(way): Query<Return
     let title = if is_first { words.create_first_account() } else { words.create_account() };
     let (sign_in, label) = (sign_in::path(&way.to), words.sign_in());
     let link = (!is_first).then_some((sign_in.as_str(), label.as_str()));
-    Message { link, ..Message::about(words, &title, &closed) }.page(StatusCode::OK)
+    Message { link, ..Message::about(words, &title, &closed) }.page(StatusCode::OK).map(PageOrRedirect::Page)
 }
 
 fn register(
@@ -131,11 +136,13 @@ fn page(
     let words = Translations::of(ctx.request);
     let (form_key, cookie) = browser.form_key()?;
     let url = ctx.instance.public_url().central();
+    let to = sign_in::on_this_host(&filled.to);
     let text = render(&RegistrationPage {
         words,
         is_first,
         filled,
         sign_in: &sign_in::path(&filled.to),
+        providers: &sign_in::provider_buttons(ctx, |provider| provider_page::path(provider, to))?,
         host: host_of(&url),
         form_key: &form_key,
         problems,

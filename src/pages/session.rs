@@ -28,6 +28,7 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 const SESSION: &str = "cx_session";
 const VISIT: &str = "cx_visit";
+const ATTEMPT: &str = "cx_attempt";
 
 /// The visitor of a page.
 #[derive(Debug, Clone)]
@@ -81,7 +82,29 @@ impl BrowserSession {
 
     /// The cookie that removes a session.
     pub fn signed_out(&self) -> Cookie<'static> {
-        let mut cookie = self.cookie(SESSION, String::new());
+        self.removal(SESSION)
+    }
+
+    /// The key of links that connect an identity to the account of this session. Other sites do not know it.
+    pub fn connect_key(&self) -> Option<String> {
+        let secret = self.secret.as_ref().filter(|_| self.session.is_some())?;
+        Some(URL_SAFE_NO_PAD.encode(Sha256::digest(format!("connect {secret}"))))
+    }
+
+    /// The cookie of an attempt to sign in with a provider.
+    pub fn provider_attempt(&self, value: String, ttl: i64) -> Cookie<'static> {
+        let mut cookie = self.cookie(ATTEMPT, value);
+        cookie.set_max_age(cookie::time::Duration::seconds(ttl));
+        cookie
+    }
+
+    /// The cookie that removes an attempt.
+    pub fn no_provider_attempt(&self) -> Cookie<'static> {
+        self.removal(ATTEMPT)
+    }
+
+    fn removal(&self, name: &'static str) -> Cookie<'static> {
+        let mut cookie = self.cookie(name, String::new());
         cookie.make_removal();
         cookie
     }
@@ -115,6 +138,11 @@ impl Cookies {
             (true, _) => format!("__Secure-{name}"),
         }
     }
+}
+
+/// The value of the cookie of an attempt to sign in with a provider.
+pub fn provider_cookie(request: &Request) -> Option<String> {
+    Cookies::of(&request.address).sent(&request.headers, ATTEMPT)
 }
 
 /// The cookie with something that a person chose for this browser. It lasts a year.

@@ -9,16 +9,18 @@ use serde::{Deserialize, Serialize};
 use super::interrupted_form::{self, CarriedForm};
 use super::session::{BROWSER, BrowserSession};
 use super::translations::Translations;
-use super::{enter, registration_page, shown};
+use super::{enter, provider_page, registration_page, shown};
 use crate::api::{
     Address, BlockingCtx, Error, Form, Html, Needs, PageOrRedirect, Query, RateLimit, Redirect, Result, Route,
     blocking, get, hashing, post, render,
 };
-use crate::auth::TokenScope;
+use crate::auth::{SignInMethod, TokenScope};
 use crate::central::account_session::{self, Login};
-use crate::central::login_challenges;
+use crate::central::login_challenges::{self, Challenge};
+use crate::central::workspace_provider;
 use crate::config::Registration;
 use crate::instance::Instance;
+use crate::openid::Provider;
 use crate::tenancy::demo_account;
 use crate::values::{Email, Name, Text};
 
@@ -33,10 +35,11 @@ pub const ROUTES: &[Route] = &[
     )
     .with_form_key(),
     post("/ui/sign-out", &blocking(sign_out), Needs::Anyone, "Sign out and continue to the sign-in page"),
+    get("/ui/signed-out", &blocking(signed_out), Needs::Anyone, "Show the link that signs out of an identity provider"),
 ];
 
 /// The longest path that the central host carries along while a person signs in. Each step on the way encodes it again.
-const LONGEST_CARRIED: usize = 2000;
+pub const LONGEST_CARRIED: usize = 2000;
 
 /// The path to continue to.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -62,9 +65,26 @@ pub struct SigningIn {
     carried_to: Text<8000>,
 }
 
+impl SigningIn {
+    /// A blank form, with a path to continue to.
+    pub fn to(to: &str) -> Self {
+        Self { to: Text::parse(to.to_owned()).unwrap_or_default(), ..Self::default() }
+    }
+}
+
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SigningOut {
+    /// Path on this host to continue to after the next sign-in.
+    to: Text<8000>,
+}
+
+/// The parameters of the page after a sign-out.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SignedOut {
+    /// Name of the identity provider of the session.
+    provider: Text<36>,
     /// Path on this host to continue to after the next sign-in.
     to: Text<8000>,
 }
@@ -86,6 +106,15 @@ pub struct SigningInWithCode {
 }
 
 #[derive(Template)]
+#[template(path = "page_signed_out.html")]
+struct SignedOutPage<'a> {
+    words: Translations,
+    provider: &'a str,
+    url: &'a str,
+    sign_in: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "page_sign_in_code.html")]
 struct CodePage<'a> {
     words: Translations,
@@ -97,6 +126,12 @@ struct CodePage<'a> {
     problems: &'a [String],
 }
 
+/// The button of an identity provider.
+pub struct ProviderButton {
+    pub name: String,
+    pub path: String,
+}
+
 #[derive(Template)]
 #[template(path = "page_sign_in.html")]
 struct SignInPage<'a> {
@@ -105,6 +140,9 @@ struct SignInPage<'a> {
     place: &'a str,
     /// On a workspace: the central host, and the path that leads there to sign in.
     central: Option<(&'a str, &'a str)>,
+    providers: &'a [ProviderButton],
+    /// Whether a password may be entered.
+    has_passwords: bool,
     password_forgotten: &'a str,
     register: Option<&'a str>,
     /// The name of the demo's account.
@@ -142,7 +180,8 @@ fn show(ctx: &BlockingCtx<'_>, browser: BrowserSession, Query(way): Query<Return
     if scope(ctx) == TokenScope::Central && browser.session.is_some() {
         return Ok(PageOrRedirect::Redirect(Redirect::to(on_this_host(&way.to))));
     }
-    if scope(ctx) == TokenScope::Central && !ctx.instance.central.has_accounts()? {
+    let has_passwords = !ctx.instance.config.require_single_sign_on;
+    if scope(ctx) == TokenScope::Central && has_passwords && !ctx.instance.central.has_accounts()? {
         return Ok(PageOrRedirect::Redirect(Redirect::to(registration_page::PATH)));
     }
     let filled = SigningIn { to: way.to, ..SigningIn::default() };
@@ -172,7 +211,7 @@ fn sign_in(
         Err(error) => return refused(ctx, &browser, error, &SigningIn::default()),
     };
     match check_password(ctx, &rate_limit, &filled) {
-        Ok(account_id) => begin_session(ctx, &browser, account_id, &filled),
+        Ok(account_id) => begin_session(ctx, &browser, account_id, SignInMethod::default(), &filled),
         Err(Error::SecondFactorRequired(challenge)) => {
             let carried = CarriedForm::read(ctx.request)?;
             code_page(ctx, &browser, StatusCode::OK, &challenge, &filled.to, &carried, &[]).map(PageOrRedirect::Page)
@@ -193,7 +232,7 @@ fn sign_in_with_code(
     };
     let back = SigningIn { to: filled.to.clone(), ..SigningIn::default() };
     match check_code(ctx, &rate_limit, &filled) {
-        Ok(account_id) => begin_session(ctx, &browser, account_id, &back),
+        Ok(Challenge { account_id, method }) => begin_session(ctx, &browser, account_id, method, &back),
         Err(error @ Error::WrongCode) => shown(Translations::of(ctx.request), error, |status, problems| {
             let carried = CarriedForm::read(ctx.request)?;
             code_page(ctx, &browser, status, &filled.challenge, &filled.to, &carried, problems)
@@ -204,7 +243,7 @@ fn sign_in_with_code(
 }
 
 /// Shows the page again with its errors.
-fn refused(
+pub fn refused(
     ctx: &BlockingCtx<'_>,
     browser: &BrowserSession,
     error: Error,
@@ -213,6 +252,31 @@ fn refused(
     let carried = CarriedForm::read(ctx.request)?;
     let page = |status, problems: &[String]| page(ctx, browser, status, filled, &carried, problems);
     shown(Translations::of(ctx.request), error, page).map(PageOrRedirect::Page)
+}
+
+/// The page that asks for a code, for a person who comes from a provider.
+pub fn ask_code(ctx: &BlockingCtx<'_>, browser: &BrowserSession, challenge: &str, to: &str) -> Result<PageOrRedirect> {
+    code_page(ctx, browser, StatusCode::OK, challenge, to, &CarriedForm::default(), &[]).map(PageOrRedirect::Page)
+}
+
+/// The buttons of the providers: those of the instance, and on a workspace's host that of the workspace.
+pub fn provider_buttons(ctx: &BlockingCtx<'_>, link: impl Fn(&str) -> String) -> Result<Vec<ProviderButton>> {
+    let own = match scope(ctx) {
+        TokenScope::Central => None,
+        TokenScope::Workspace(id) => workspace_provider::of_workspace(ctx.instance, id)?,
+    };
+    let button = |provider: &Provider| ProviderButton { name: provider.name.clone(), path: link(&provider.id) };
+    Ok(own.iter().chain(&ctx.instance.config.providers).map(button).collect())
+}
+
+/// The page with problems that are not about its form.
+pub fn page_with(
+    ctx: &BlockingCtx<'_>,
+    browser: &BrowserSession,
+    status: StatusCode,
+    problems: &[String],
+) -> Result<Html> {
+    page(ctx, browser, status, &SigningIn::default(), &CarriedForm::default(), problems)
 }
 
 /// The scope of sessions on this host.
@@ -225,15 +289,15 @@ fn check_password(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, filled: &Signin
     let email = Email::of_account(filled.email.trim()).map_err(|_| Error::InvalidCredentials)?;
     let password = Name::parse(filled.password.to_string()).map_err(|_| Error::InvalidCredentials)?;
     let account_id = account_session::verify(ctx, rate_limit, &Login { email, password })?.id;
-    login_challenges::challenge(ctx, account_id, scope(ctx).workspace())?;
+    login_challenges::challenge(ctx, account_id, scope(ctx).workspace(), &SignInMethod::default())?;
     Ok(account_id)
 }
 
-fn check_code(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, filled: &SigningInWithCode) -> Result<i64> {
+fn check_code(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, filled: &SigningInWithCode) -> Result<Challenge> {
     let challenge = Name::parse(filled.challenge.to_string()).map_err(|_| Error::WrongChallenge)?;
     let code = Name::parse(filled.code.to_string()).map_err(|_| Error::WrongCode)?;
     let answer = login_challenges::SecondFactorLogin { challenge, code };
-    Ok(login_challenges::answer(ctx, rate_limit, &answer, scope(ctx).workspace())?.account_id)
+    login_challenges::answer(ctx, rate_limit, &answer, scope(ctx).workspace())
 }
 
 /// Starts a session and redirects.
@@ -241,13 +305,15 @@ fn begin_session(
     ctx: &BlockingCtx<'_>,
     browser: &BrowserSession,
     account_id: i64,
+    method: SignInMethod,
     filled: &SigningIn,
 ) -> Result<PageOrRedirect> {
     let begun = match scope(ctx) {
         TokenScope::Central => Ok(()),
-        TokenScope::Workspace(workspace) => account_session::admit(ctx, account_id, workspace).map(|_| ()),
+        TokenScope::Workspace(workspace) => account_session::admit(ctx, account_id, workspace, &method).map(|_| ()),
     };
-    let begun = begun.and_then(|()| account_session::begin_session(ctx, account_id, scope(ctx), BROWSER));
+    let begin = |()| account_session::begin_session(ctx, account_id, scope(ctx), BROWSER, method.clone());
+    let begun = begun.and_then(begin);
     match begun {
         Ok(issued) => {
             let carried = CarriedForm::read(ctx.request)?;
@@ -256,7 +322,7 @@ fn begin_session(
             {
                 return Ok(PageOrRedirect::Relayed(form));
             }
-            signed_in(ctx, browser, account_id, issued.token, &filled.to).map(PageOrRedirect::Redirect)
+            signed_in(ctx, browser, account_id, &method, issued.token, &filled.to).map(PageOrRedirect::Redirect)
         }
         Err(error) => refused(ctx, browser, error, filled),
     }
@@ -268,12 +334,13 @@ pub fn signed_in(
     ctx: &BlockingCtx<'_>,
     browser: &BrowserSession,
     account_id: i64,
+    method: &SignInMethod,
     token: String,
     to: &str,
 ) -> Result<Redirect> {
     let lacks_second_factor = match scope(ctx) {
         TokenScope::Central => false,
-        TokenScope::Workspace(workspace) => account_session::lacks_second_factor(ctx, account_id, workspace)?,
+        TokenScope::Workspace(workspace) => account_session::lacks_second_factor(ctx, account_id, workspace, method)?,
     };
     let to = match lacks_second_factor {
         true => super::second_factor_page::path(on_this_host(to)),
@@ -292,7 +359,28 @@ fn sign_out(ctx: &BlockingCtx<'_>, browser: BrowserSession, Form(filled): Form<S
     let Some(session) = &browser.session else { return Ok(PageOrRedirect::Redirect(onward)) };
     let (id, now) = (session.id, ctx.now);
     ctx.instance.central.revoke_token(id, now)?;
+    let onward = match &session.method.provider {
+        Some(provider) => Redirect::to(signed_out_path(provider, &filled.to)),
+        None => onward,
+    };
     Ok(PageOrRedirect::Redirect(onward.with_cookie(Some(browser.signed_out())).clearing_cache()))
+}
+
+fn signed_out_path(provider: &str, to: &str) -> String {
+    format!("{}&provider={provider}", path_with_return("/ui/signed-out", to))
+}
+
+/// The page for a person whose session at the provider goes on. Without a page there, this redirects.
+fn signed_out(ctx: &BlockingCtx<'_>, Query(query): Query<SignedOut>) -> Result<PageOrRedirect> {
+    let sign_in = path(&query.to);
+    let provider = workspace_provider::provider(ctx.instance, &query.provider)?;
+    let return_url = format!("{}/ui/sign-in", ctx.instance.public_url().central());
+    let end = |provider: &Provider| ctx.instance.node.providers.end_session_url(provider, &return_url);
+    let url = provider.as_ref().and_then(end);
+    let Some((provider, url)) = provider.zip(url) else { return Ok(PageOrRedirect::Redirect(Redirect::to(sign_in))) };
+    let words = Translations::of(ctx.request);
+    let text = render(&SignedOutPage { words, provider: &provider.name, url: url.as_str(), sign_in: &sign_in })?;
+    Ok(PageOrRedirect::Page(Html::new(StatusCode::OK, words.0, text)))
 }
 
 /// The path if it is a path on this host, else `/ui`. Browsers treat `//` and `/\` as the start of a URL on another
@@ -335,6 +423,11 @@ fn page(
     let entrance = enter::path(on_this_host(&filled.to));
     // A link carries no form.
     let is_offered = !is_central && filled.to.len() <= LONGEST_CARRIED && carried.is_empty();
+    let to = on_this_host(&filled.to);
+    let providers = provider_buttons(ctx, |provider| match is_central {
+        true => provider_page::path(provider, to),
+        false => enter::path_by_provider(provider, to),
+    })?;
     let register =
         path_with_return(&format!("{base}{}", registration_page::PATH), if is_central { &filled.to } else { "" });
     let is_open = ctx.instance.config.registration == Registration::Open;
@@ -344,6 +437,8 @@ fn page(
         words,
         place: &place,
         central: is_offered.then_some((central_host, &entrance)),
+        providers: if is_central || is_offered { &providers } else { &[] },
+        has_passwords: !ctx.instance.config.require_single_sign_on,
         password_forgotten: &format!("{base}/ui/password-forgot"),
         register: is_open.then_some(&register),
         demo: demo(ctx.instance)?.as_deref(),

@@ -35,6 +35,35 @@ words! {
 
     sign_in_to(workspace): "Sign in to {workspace}", "Se connecter à {workspace}";
     sign_in(): "Sign in", "Se connecter";
+    continue_with(provider): "Continue with {provider}", "Continuer avec {provider}";
+    or_with_password(): "Or with email and password", "Ou avec e-mail et mot de passe";
+    single_sign_on(): "Single sign-on", "Authentification unique";
+    signed_out(): "You are signed out", "Vous êtes déconnecté";
+    still_signed_in_at(provider):
+        "You are still signed in at {provider}. On a shared computer, sign out there too.",
+        "Vous êtes encore connecté chez {provider}. Sur un ordinateur partagé, déconnectez-vous aussi là-bas.";
+    sign_out_of(provider): "Sign out of {provider}", "Se déconnecter de {provider}";
+    single_sign_on_required():
+        "This workspace requires single sign-on. Sign out, and sign in with your provider.",
+        "Cet espace de travail exige l’authentification unique\u{a0}: déconnectez-vous, puis connectez-vous avec votre fournisseur.";
+    provider_begun_elsewhere():
+        "This sign-in has expired, or was begun in another browser. Start again.",
+        "Cette connexion a expiré, ou a été commencée dans un autre navigateur. Recommencez.";
+    provider_cancelled(provider):
+        "You were not signed in with {provider}.",
+        "Vous n’avez pas été connecté avec {provider}.";
+    provider_rejected(provider, code):
+        "{provider} did not sign you in ({code}). Ask an administrator if this happens again.",
+        "{provider} ne vous a pas connecté ({code}). Prévenez un administrateur si cela se répète.";
+    provider_unreachable(provider):
+        "{provider} does not respond. Try again in a moment.",
+        "{provider} ne répond pas. Réessayez dans un instant.";
+    provider_unusable(provider):
+        "Single sign-on with {provider} is not set up correctly. The log of the server says why.",
+        "L’authentification avec {provider} est mal configurée. Le journal du serveur en donne la raison.";
+    provider_invalid(provider):
+        "The response of {provider} is not valid. Start again.",
+        "La réponse de {provider} n’est pas valable. Recommencez.";
 
     code(): "Code", "Code";
     code_rule():
@@ -409,6 +438,22 @@ fn state_in_french(code: &str) -> &'static str {
         "email_verified" => "L’adresse de ce compte est déjà vérifiée.",
         "idempotency_key_in_use" => "Ce formulaire est en cours d’enregistrement\u{a0}: réessayez dans un instant.",
         "idempotency_key_reused" => "Ce formulaire a déjà été envoyé avec d’autres valeurs.",
+        "address_not_allowed" => "Votre fournisseur ne permet pas à cette adresse de se connecter ici.",
+        "address_unproven" => {
+            "Votre fournisseur ne garantit aucune adresse e-mail à vous. Créez un compte avec un mot de passe, puis connectez le fournisseur sur la page du compte."
+        }
+        "identity_provider_not_allowed" => {
+            "Un opérateur du serveur doit d’abord indiquer les domaines des adresses de l’espace de travail."
+        }
+        "identity_taken" => "Un autre compte utilise déjà cette identité.",
+        "identity_unconnected" => {
+            "Un compte a déjà cette adresse. Connectez-vous avec son mot de passe, puis connectez le fournisseur sur la page du compte."
+        }
+        "invite_for_another" => "L’invitation est pour une autre adresse que celle de votre compte.",
+        "single_sign_on_required" => "L’authentification unique est exigée\u{a0}: un mot de passe ne suffit pas.",
+        "single_sign_on_unused" => {
+            "Connectez-vous d’abord par l’authentification unique, sinon ce paramètre vous exclurait."
+        }
         "is_owner" => "Le propriétaire ne peut pas quitter l’espace de travail\u{a0}: transmettez-le d’abord.",
         "last_admin" => "L’espace de travail doit garder au moins un administrateur.",
         "last_operator" => "C’est le seul opérateur actif.",

@@ -215,7 +215,7 @@ impl Service {
         };
         let takes = match route.handler.executor() {
             Executor::Transaction | Executor::Inline | Executor::Hashing => config.statement_timeout,
-            Executor::Blocking | Executor::LongRunning => LONGEST,
+            Executor::Blocking | Executor::LongRunning | Executor::Provider => LONGEST,
         };
         arrives + config.turn_timeout + takes + GRACE
     }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::auth::encryption::{self, Claims, DecryptedToken};
-use crate::auth::{AccessToken, Keys, Nonce, TokenFault, TokenInUse, TokenScope, secret};
+use crate::auth::{AccessToken, Keys, Nonce, SignInMethod, TokenFault, TokenInUse, TokenScope, secret};
 use crate::storage::{self, ChangeDetector, uuid_column};
 use crate::values::Timestamp;
 
@@ -289,12 +289,13 @@ fn find_token(db: &Connection, claims: Claims) -> rusqlite::Result<Result<TokenI
 fn read_token(db: &Connection, id: i64) -> rusqlite::Result<Option<StoredToken>> {
     db.prepare_cached(
         "SELECT t.id, t.account_id, t.workspace_id, t.label, t.expires_at, t.last_used_at, a.operator, t.revoked_at,
-                t.kind, t.nonce, f.confirmed_at IS NOT NULL
+                t.kind, t.nonce, f.confirmed_at IS NOT NULL, t.provider, t.provider_second_factor
          FROM tokens t JOIN accounts a ON a.id = t.account_id
          LEFT JOIN second_factors f ON f.account_id = a.id WHERE t.id = ?1",
     )?
     .query_row([id], |row| {
         let scope = row.get::<_, Option<String>>(2)?.map(|_| uuid_column(row, 2)).transpose()?;
+        let method = SignInMethod { provider: row.get(11)?, second_factor: row.get(12)? };
         let token = TokenInUse {
             id: row.get(0)?,
             account_id: row.get(1)?,
@@ -304,7 +305,8 @@ fn read_token(db: &Connection, id: i64) -> rusqlite::Result<Option<StoredToken>>
             expires_at: row.get(4)?,
             last_used: AtomicI64::new(row.get::<_, Option<i64>>(5)?.unwrap_or(0)),
             operator: row.get(6)?,
-            second_factor: row.get(10)?,
+            second_factor: method.second_factor || row.get(10)?,
+            method,
         };
         Ok(StoredToken { token, is_revoked: row.get::<_, Option<i64>>(7)?.is_some(), nonce: row.get(9)? })
     })

@@ -347,7 +347,14 @@ fn a_view_has_all_its_words_in_both_languages() {
 fn every_resource_with_a_list_has_a_view_and_every_other_action_a_button() {
     for (_, resource) in resources() {
         let list = collection(resource).filter(|path| !path.contains("second-factor") && *path != "/whoami");
-        let single = ["/settings", "/instance", "/instance/backups", "/instance/findings", "/instance/figures"];
+        let single = [
+            "/settings",
+            "/account/identities",
+            "/instance",
+            "/instance/backups",
+            "/instance/findings",
+            "/instance/figures",
+        ];
         let is_list = list.is_some_and(|path| !single.contains(&path))
             && !["OAuth", "Imports", "Events"].contains(&resource.name);
         let is_lookup =

@@ -7,6 +7,7 @@ pub mod customers;
 mod duplicates;
 pub mod events;
 mod field_merge;
+pub mod group_roles;
 pub mod imports;
 pub mod integration_keys;
 pub mod oauth;

@@ -19,6 +19,7 @@ use crate::api::{
     ApiResponse, BlockingCtx, Changes, Ctx, Error, IntoResponse, Needs, Ok200, Operation, Query, Request, Result,
     Route, blocking, get, json, put, run,
 };
+use crate::auth::{Credential, TokenKind};
 use crate::storage::File;
 use crate::tenancy::indexing::Pass;
 use crate::tenancy::journal::Recorded;
@@ -46,7 +47,7 @@ const VIEW: ResourceView = ResourceView {
     groups: &[
         group("Region", "Région", &["default_country", "timezone", "locale"]),
         group("Phone system", "Standard", &["features", "contact_url_template"]),
-        group("Security", "Sécurité", &["require_second_factor", "audit_retention_days"]),
+        group("Security", "Sécurité", &["require_second_factor", "require_single_sign_on", "audit_retention_days"]),
     ],
     help: &[
         (
@@ -156,6 +157,9 @@ settings! {
     /// Require a second factor of members: those without one get 403 `second_factor_required`. Keys, OAuth clients and
     /// tokens of programs are not affected.
     require_second_factor: bool = "0", "Require a second factor", "Exiger un second facteur";
+    /// Require single sign-on of members: those who signed in with a password get 403 `single_sign_on_required`. Keys,
+    /// OAuth clients and tokens of programs are not affected.
+    require_single_sign_on: bool = "0", "Require single sign-on", "Exiger l’authentification unique";
 }
 
 /// Options of a change of the settings.
@@ -243,9 +247,16 @@ fn update(
     if options.dry_run.0 {
         return Ok(SettingsUpdate::DryRun(effect(&file, changes)?));
     }
+    let may_require = may_require_single_sign_on(ctx);
     let (settings, pass) = file.write(move |db| {
         let old = Settings::find(db)?;
         let new = old.changed(&changes)?;
+        if new.require_single_sign_on && !old.require_single_sign_on && !may_require {
+            return Err(Error::rejected(
+                "single_sign_on_unused",
+                "Sign in with single sign-on first. Otherwise this setting would lock you out.",
+            ));
+        }
         new.save(db)?;
         recorder.updated(db, RECORDED, &old, &new)?;
         Ok::<_, Error>((new, Pass::begin(db, &search_indexes::NUMBERS)?))
@@ -254,6 +265,16 @@ fn update(
         search_indexes::run(&file, &pass)?;
     }
     Ok(SettingsUpdate::Saved(settings))
+}
+
+/// Whether the caller can go on after single sign-on is required.
+fn may_require_single_sign_on(ctx: &BlockingCtx<'_>) -> bool {
+    match &ctx.request.credential {
+        Credential::Token(token) | Credential::Session(token) => {
+            token.kind == TokenKind::PROGRAM || token.method.provider.is_some()
+        }
+        _ => true,
+    }
 }
 
 fn effect(file: &Arc<File>, changes: Changes<SettingsChanges>) -> Result<SettingsEffect> {
@@ -438,7 +459,7 @@ mod tests {
         let begins = json!({
             "default_country": "FR", "timezone": "Europe/Paris", "locale": "fr-FR", "contact_url_template": null,
             "features": {"contact_lookup": true, "call_logging": true}, "audit_retention_days": 365,
-            "require_second_factor": false,
+            "require_second_factor": false, "require_single_sign_on": false,
         });
         assert_eq!(server.admin().get("/settings").ok(), begins);
         assert_eq!(server.admin().put("/settings", json!({})).created(), begins);
@@ -451,7 +472,7 @@ mod tests {
             "default_country": "DE", "timezone": "America/New_York", "locale": "en",
             "contact_url_template": "https://crm.example.com/search?phone={phone}&name={display_name}",
             "features": {"contact_lookup": false, "call_logging": false}, "audit_retention_days": null,
-            "require_second_factor": false,
+            "require_second_factor": false, "require_single_sign_on": false,
         });
         assert_eq!(server.admin().put("/settings", sent.clone()).created(), sent);
         assert_eq!(server.admin().get("/settings").ok(), sent);

@@ -11,7 +11,7 @@ use crate::api::resource::Resource;
 use crate::api::{
     BlockingCtx, Done, Error, Json, Needs, Ok200, RateLimit, Result, Route, blocking, get, hashing, post,
 };
-use crate::auth::{Identity, Permissions, TokenScope};
+use crate::auth::{Identity, Permissions, SignInMethod, TokenScope};
 use crate::central::account_session::{
     FIELDS, Login, LoginToken, TokenShown, as_member, begin_session, open_session, switch_to, verify,
 };
@@ -92,8 +92,8 @@ pub struct WorkspaceInUse {
 
 fn login(ctx: &BlockingCtx<'_>, rate_limit: RateLimit, Json(given): Json<Login>) -> Result<Ok200<LoggedIntoWorkspace>> {
     let account_id = verify(ctx, &rate_limit, &given)?.id;
-    login_challenges::challenge(ctx, account_id, Some(ctx.request.workspace()?.id()))?;
-    logged_in(ctx, account_id)
+    login_challenges::challenge(ctx, account_id, Some(ctx.request.workspace()?.id()), &SignInMethod::default())?;
+    logged_in(ctx, account_id, SignInMethod::default())
 }
 
 fn login_with_code(
@@ -103,17 +103,18 @@ fn login_with_code(
 ) -> Result<Ok200<LoggedIntoWorkspace>> {
     let workspace = ctx.request.workspace()?.id();
     let done = login_challenges::answer(ctx, &rate_limit, &given, Some(workspace))?;
-    logged_in(ctx, done.account_id)
+    logged_in(ctx, done.account_id, done.method)
 }
 
 /// The response to a successful login.
-fn logged_in(ctx: &BlockingCtx<'_>, account_id: i64) -> Result<Ok200<LoggedIntoWorkspace>> {
+fn logged_in(ctx: &BlockingCtx<'_>, account_id: i64, method: SignInMethod) -> Result<Ok200<LoggedIntoWorkspace>> {
     let lease = ctx.request.workspace()?;
     let id = lease.id();
-    let workspace = open_session(ctx, account_id, id)?;
+    let workspace = open_session(ctx, account_id, id, &method)?;
     let user = lease.file().read(move |db| Ok::<_, Error>(users::of_account(db, account_id)?))?;
     let user = user.ok_or_else(Error::not_a_member)?;
-    let issued = begin_session(ctx, account_id, TokenScope::Workspace(id), LoginToken::of_program(ctx.instance))?;
+    let login = LoginToken::of_program(ctx.instance);
+    let issued = begin_session(ctx, account_id, TokenScope::Workspace(id), login, method)?;
     Ok(Ok200(LoggedIntoWorkspace { issued, user, workspace }))
 }
 

@@ -118,12 +118,13 @@ fn only_one_place_starts_threads_that_live_as_long_as_the_process() {
 }
 
 /// The modules. A module may use only those before it.
-const LAYERS: [&str; 26] = [
+const LAYERS: [&str; 27] = [
     "values",
     "durable_fs",
     "outgoing",
     "object_store",
     "offsite",
+    "openid",
     "storage",
     "auth",
     "tenancy",

@@ -61,6 +61,7 @@ mod revoking;
 mod routing;
 mod shutdown;
 mod side_outputs;
+mod single_sign_on;
 mod store_trouble;
 mod systemd;
 mod throttle;

@@ -15,7 +15,7 @@ use super::SUBDOMAIN;
 use crate::api::{
     Address, Audience, BlockingCtx, BodyKind, Error, InnerRequest, Layer, Needs, Request, Result, Router,
 };
-use crate::auth::{Caller, Credential, Origin, TokenInUse, TokenKind, TokenScope};
+use crate::auth::{Caller, Credential, Origin, SignInMethod, TokenInUse, TokenKind, TokenScope};
 use crate::central::accounts;
 use crate::instance::Instance;
 use crate::tenancy::members;
@@ -63,6 +63,7 @@ fn request_of(instance: &Arc<Instance>, router: Router, workspace: Uuid, account
         label: "demo".into(),
         expires_at: now.plus(3600),
         operator: false,
+        method: SignInMethod::default(),
         second_factor: false,
         last_used: AtomicI64::new(now.seconds()),
     };

@@ -150,6 +150,8 @@ const RUN_BY_HAND: &[(Layer, &str, &str)] = &[
     (Layer::Central, "GET", "/workspaces"),
     (Layer::Central, "GET", "/workspaces/{id}"),
     (Layer::Central, "GET", "/workspaces/{id}/export"),
+    (Layer::Central, "GET", "/account/identities"),
+    (Layer::Central, "GET", "/workspaces/{id}/identity-provider"),
     (Layer::Central, "GET", "/account/second-factor"),
     (Layer::Central, "POST", "/login"),
     (Layer::Central, "POST", "/login/second-factor"),

@@ -11,8 +11,13 @@ use super::super::page::{Frame, PageCtx};
 use super::super::resource_page::Place;
 use super::super::route_form::{Choices, FormTexts, RouteForm};
 use super::super::secret_page;
-use crate::api::{Ctx, Error, Html, InnerRequest, IntoResponse, Layer, Needs, Redirect, Result, Route, get, run};
-use crate::pages::session::BROWSER;
+use crate::api::{
+    Ctx, Error, Html, InnerRequest, Input, IntoResponse, Layer, Needs, Redirect, Result, Route, get, run,
+};
+use crate::openid::Provider;
+use crate::pages::provider_page;
+use crate::pages::session::{BROWSER, BrowserSession};
+use crate::pages::sign_in::ProviderButton;
 use crate::pages::translations::Translations;
 
 const PAGE: &str = "/ui/account";
@@ -106,6 +111,22 @@ pub const FORMS: &[RouteForm] = &[
         )
     },
     RouteForm {
+        is_danger: true,
+        record: identity,
+        ..RouteForm::new(
+            "/ui/account/identities/{id}/delete",
+            "DELETE",
+            "/account/identities/{id}",
+            &[],
+            |words, identity| FormTexts {
+                title: words.remove_identity(&plain(&identity["provider"])),
+                about: Some(words.remove_identity_about()),
+                button: words.remove(),
+            },
+            PAGE,
+        )
+    },
+    RouteForm {
         required: &["label"],
         choices: |page, _, field| match field {
             "workspace_id" => workspaces(page).map(Some),
@@ -183,6 +204,9 @@ struct AccountPage<'a> {
     is_operator: bool,
     has_second_factor: bool,
     codes_left: String,
+    identities: Vec<IdentityRow>,
+    /// The providers that are not connected.
+    providers: Vec<ProviderButton>,
     tokens: Vec<TokenRow>,
     has_more: bool,
 }
@@ -196,6 +220,13 @@ struct TokensPage<'a> {
     tokens: Vec<TokenRow>,
     previous: Option<String>,
     next: Option<String>,
+}
+
+/// A provider by which the person signs in.
+struct IdentityRow {
+    provider: String,
+    email: String,
+    remove: String,
 }
 
 struct TokenRow {
@@ -218,7 +249,18 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
     let second_factor = page.send(InnerRequest::get("/account/second-factor"))?.body;
     let tokens = page.send(InnerRequest::get("/tokens").with_query(format!("per_page={LISTED}")))?.body;
     let rows = tokens["data"].as_array().into_iter().flatten();
+    let identities = page.send(InnerRequest::get("/account/identities"))?.body;
+    let identities: Vec<&Value> = identities["data"].as_array().into_iter().flatten().collect();
+    let browser = BrowserSession::read(ctx.request)?;
+    let is_connected = |provider: &Provider| identities.iter().any(|identity| identity["issuer"] == provider.issuer);
+    let providers = ctx.request.instance.config.providers.iter().filter(|provider| !is_connected(provider));
+    let providers = providers.filter_map(|provider| {
+        let path = provider_page::connect_path(&provider.id, &browser)?;
+        Some(ProviderButton { name: provider.name.clone(), path })
+    });
     let rendered = AccountPage {
+        providers: providers.collect(),
+        identities: identities.iter().map(|identity| identity_row(identity)).collect(),
         words,
         name: plain(&account["name"]),
         email: plain(&account["email"]),
@@ -232,6 +274,14 @@ fn page(ctx: &mut Ctx<'_>) -> Result<Html> {
         frame: &frame,
     };
     frame.html(StatusCode::OK, &rendered)
+}
+
+fn identity_row(identity: &Value) -> IdentityRow {
+    IdentityRow {
+        provider: plain(&identity["provider"]),
+        email: plain(&identity["email"]),
+        remove: format!("/ui/account/identities/{}/delete", identity["id"]),
+    }
 }
 
 fn tokens_page(ctx: &mut Ctx<'_>) -> Result<Html> {
@@ -302,6 +352,13 @@ fn device(words: Translations, user_agent: &str) -> Option<String> {
     let named =
         |all: &[(&str, &'static str)]| all.iter().find(|(sign, _)| user_agent.contains(sign)).map(|(_, name)| *name);
     Some(words.browser_of_session(named(&BROWSERS)?, named(&SYSTEMS)?))
+}
+
+/// The identity in the path of a page.
+fn identity(page: &PageCtx<'_>, values: &[String]) -> Result<Value> {
+    let id = values.first().ok_or_else(Error::not_found)?;
+    let identities = super::rows(page, InnerRequest::get("/account/identities"))?;
+    identities.into_iter().find(|identity| plain(&identity["id"]) == *id).ok_or_else(Error::not_found)
 }
 
 /// The token in the path of a page, among the newest.

@@ -95,6 +95,30 @@ words! {
     expires(): "Expires", "Expiration";
     revoke(): "Revoke", "Révoquer";
     revoke_token(label): "Revoke “{label}”?", "Révoquer «\u{a0}{label}\u{a0}»\u{a0}?";
+    identity_provider_about(url):
+        "Register this redirect URL at your provider: {url}. The secret is stored encrypted and never shown. Leave it empty to keep the stored one.",
+        "Enregistrez cette URL de redirection chez votre fournisseur\u{a0}: {url}. Le secret est conservé chiffré et jamais affiché. Laissez vide pour garder celui qui est enregistré.";
+    no_provider_yet():
+        "People can sign in with the accounts of your organization.",
+        "Les personnes peuvent se connecter avec les comptes de votre organisation.";
+    provider_is(name): "People can sign in with {name}.", "Les personnes peuvent se connecter avec {name}.";
+    remove_provider(name): "Remove {name}", "Retirer {name}";
+    remove_provider_about():
+        "People can no longer sign in with it. Their sessions last to their end.",
+        "Plus personne ne pourra se connecter par ce moyen. Les sessions en cours vont jusqu’à leur fin.";
+    allow_provider(name):
+        "Identity provider of {name}",
+        "Fournisseur d’identité de {name}";
+    allow_provider_about():
+        "Name the domains of the workspace’s email addresses. Its own provider may then sign in everybody with such an address, so make sure that the domains belong to the workspace. Without domains, no provider is allowed.",
+        "Indiquez les domaines des adresses e-mail de l’espace de travail. Son propre fournisseur pourra alors connecter toute personne ayant une telle adresse\u{a0}: assurez-vous que ces domaines lui appartiennent. Sans domaine, aucun fournisseur n’est autorisé.";
+    not_connected(): "Not connected", "Non connecté";
+    remove_identity(provider):
+        "Remove {provider} from your account",
+        "Retirer {provider} de votre compte";
+    remove_identity_about():
+        "You can no longer sign in with it. Without a password, ask for a new one on the sign-in page first.",
+        "Vous ne pourrez plus vous connecter par ce moyen. Sans mot de passe, demandez-en d’abord un nouveau sur la page de connexion.";
     revoke_about():
         "The person or program that uses it is signed out at once. All tokens that were switched from it end, too.",
         "Qui l’utilise est déconnecté aussitôt. Les jetons qui en sont issus aussi.";

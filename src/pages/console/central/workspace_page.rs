@@ -23,6 +23,57 @@ pub const ROUTES: &[Route] = &[
 
 pub const FORMS: &[RouteForm] = &[
     RouteForm {
+        required: &["name", "issuer", "client_id"],
+        record: identity_provider,
+        ..RouteForm::new(
+            "/ui/workspaces/{id}/identity-provider",
+            "PUT",
+            "/workspaces/{id}/identity-provider",
+            &["name", "issuer", "client_id", "client_secret"],
+            |words, provider| FormTexts {
+                title: words.single_sign_on(),
+                about: Some(words.identity_provider_about(&plain(&provider["callback_url"]))),
+                button: words.save(),
+            },
+            "/ui/workspaces/{id}",
+        )
+    },
+    RouteForm {
+        is_danger: true,
+        record: identity_provider,
+        ..RouteForm::new(
+            "/ui/workspaces/{id}/identity-provider/delete",
+            "DELETE",
+            "/workspaces/{id}/identity-provider",
+            &[],
+            |words, provider| FormTexts {
+                title: words.remove_provider(&plain(&provider["name"])),
+                about: Some(words.remove_provider_about()),
+                button: words.remove(),
+            },
+            "/ui/workspaces/{id}",
+        )
+    },
+    RouteForm {
+        required: &[],
+        record: |page, values| {
+            let id = values.first().cloned().unwrap_or_default();
+            Ok(page.send(InnerRequest::get("/instance/workspaces/{id}").at(id))?.body)
+        },
+        ..RouteForm::new(
+            "/ui/instance/workspaces/{id}/identity-domains",
+            "PUT",
+            "/instance/workspaces/{id}/identity-domains",
+            &["identity_domains"],
+            |words, workspace| FormTexts {
+                title: words.allow_provider(&plain(&workspace["name"])),
+                about: Some(words.allow_provider_about()),
+                button: words.save(),
+            },
+            "/ui/instance/workspaces/{id}",
+        )
+    },
+    RouteForm {
         record: super::workspace,
         choices: |page, values, _| heirs(page, values).map(Some),
         ..RouteForm::new(
@@ -82,6 +133,8 @@ struct WorkspacePage<'a> {
     created: Shown,
     open: Option<String>,
     members: Option<Table>,
+    /// The name of the identity provider, blank if none is set. `None` if none is allowed.
+    provider: Option<String>,
 }
 
 fn page(ctx: &mut Ctx<'_>, _: api::Uuid) -> Result<Html> {
@@ -92,8 +145,14 @@ fn page(ctx: &mut Ctx<'_>, _: api::Uuid) -> Result<Html> {
     let (state, tone) = super::state(words, &workspace);
     let url = plain(&workspace["url"]);
     let is_owner = workspace["owner"] == true;
+    let provider = match is_owner {
+        true => identity_provider(&page, &page.request.path_values)?,
+        false => Value::Null,
+    };
+    let is_allowed = provider["domains"].as_array().is_some_and(|domains| !domains.is_empty());
     let rendered = WorkspacePage {
         words,
+        provider: is_allowed.then(|| provider["name"].as_str().unwrap_or_default().to_owned()),
         name: plain(&workspace["name"]),
         base: format!("/ui/workspaces/{}", plain(&workspace["id"])),
         role: plain(&workspace["role"]),
@@ -107,6 +166,11 @@ fn page(ctx: &mut Ctx<'_>, _: api::Uuid) -> Result<Html> {
         frame: &frame,
     };
     frame.html(StatusCode::OK, &rendered)
+}
+
+fn identity_provider(page: &PageCtx<'_>, values: &[String]) -> Result<Value> {
+    let id = values.first().cloned().unwrap_or_default();
+    Ok(page.send(InnerRequest::get("/workspaces/{id}/identity-provider").at(id))?.body)
 }
 
 fn member_list() -> Option<&'static Collection> {
