@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::entity::{Entity, ServerFields};
 use super::error::Result;
 use super::list::for_each_row;
-use crate::tenancy::ChangeRecorder;
+use crate::tenancy::{ChangeRecorder, text_indexes};
 use crate::values::Timestamp;
 
 /// A new row with its times.
@@ -18,7 +18,11 @@ pub fn timed<T: Entity>(mut new: T, now: Timestamp) -> T {
 /// Adds a prepared row. Returns it as stored.
 pub fn add<T: Entity>(db: &Connection, recorder: &ChangeRecorder, mut new: T) -> Result<T> {
     new.check(db, None)?;
+    let brings_id = new.id() != 0;
     *new.server_fields().id = new.insert(db)?;
+    if brings_id {
+        text_indexes::note_with_id(db, T::TABLE, new.id())?;
+    }
     new.index(db, None)?;
     recorder.created(db, T::RECORDED, &new)?;
     Ok(new)

@@ -25,6 +25,13 @@ pub fn missing(db: &Connection) -> rusqlite::Result<Option<Missing>> {
     Ok((!new.is_empty() || changed > 0).then_some(Missing { new, changed }))
 }
 
+/// Notes a new row that has brought its id, if later rows are indexed already.
+pub fn note_with_id(db: &Connection, table: &str, id: i64) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO changed_texts (resource, resource_id)
+               SELECT resource, ?2 FROM text_indexes WHERE resource = ?1 AND last_id >= ?2";
+    db.prepare_cached(sql)?.execute((table, id)).map(|_| ())
+}
+
 /// The tables with a text index, and the last indexed id of each.
 fn tables(db: &Connection) -> rusqlite::Result<Vec<(String, i64)>> {
     db.prepare_cached("SELECT resource, last_id FROM text_indexes")?
