@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use super::entity::{Entity, ServerFields};
 use super::error::Result;
 use super::list::for_each_row;
-use crate::tenancy::{ChangeRecorder, text_indexes};
+use crate::tenancy::{ChangeRecorder, row_counts, text_indexes};
 use crate::values::Timestamp;
 
 /// A new row with its times.
@@ -21,6 +21,7 @@ pub fn add<T: Entity>(db: &Connection, recorder: &ChangeRecorder, mut new: T) ->
     let brings_id = new.id() != 0;
     *new.server_fields().id = new.insert(db)?;
     if brings_id {
+        row_counts::count_with_id(db, T::TABLE, new.id())?;
         text_indexes::note_with_id(db, T::TABLE, new.id())?;
     }
     new.index(db, None)?;

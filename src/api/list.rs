@@ -70,8 +70,8 @@ pub struct ListSpec {
     pub plain_filters: bool,
     /// The default order: by `id`, ascending or descending.
     pub newest_first: bool,
-    /// Whether triggers count the rows of the unfiltered list. Otherwise it is counted by a query.
-    pub counted_by_triggers: bool,
+    /// Whether the file keeps the number of rows of the unfiltered list. Otherwise a query counts them all.
+    pub has_row_count: bool,
     /// The column with the customer of a row, if callers who are bound to a customer may see the list.
     pub customer: Option<&'static str>,
 }
@@ -79,8 +79,8 @@ pub struct ListSpec {
 impl ListSpec {
     /// A list of whole rows, oldest first, for callers who see the whole workspace.
     pub const fn of(table: &'static str, columns: &'static str, fields: &'static [Field]) -> Self {
-        let (plain_filters, newest_first, counted_by_triggers) = (false, false, false);
-        Self { table, columns, fields, plain_filters, newest_first, counted_by_triggers, customer: None }
+        let (plain_filters, newest_first, has_row_count) = (false, false, false);
+        Self { table, columns, fields, plain_filters, newest_first, has_row_count, customer: None }
     }
 
     /// The name by which conditions know the table: its own, or `listed` for a query.
@@ -426,11 +426,6 @@ impl<T: Listable> List<T> {
         order.push(SortKey { column: "id", unindexed: None, down: down != turned });
         order
     }
-}
-
-/// SQL for the number of rows of a table that triggers count.
-pub(super) fn counted_rows(table: &str) -> String {
-    format!("SELECT rows FROM row_counts WHERE name = '{table}'")
 }
 
 /// An order that holds whether or not the texts of the file are all indexed.

@@ -290,7 +290,7 @@ impl Listable for ListedAccount {
         ],
         plain_filters: false,
         newest_first: false,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

@@ -296,7 +296,7 @@ impl Listable for CentralAuditEntry {
         ],
         plain_filters: false,
         newest_first: true,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

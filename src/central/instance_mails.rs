@@ -134,7 +134,7 @@ impl Listable for InstanceMail {
         ],
         plain_filters: false,
         newest_first: true,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

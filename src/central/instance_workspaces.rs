@@ -240,7 +240,7 @@ impl Listable for InstanceWorkspace {
         ],
         plain_filters: false,
         newest_first: false,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

@@ -470,7 +470,7 @@ impl Listable for UserInvite {
         ],
         plain_filters: false,
         newest_first: true,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

@@ -87,7 +87,7 @@ impl Listable for Membership {
         ],
         plain_filters: false,
         newest_first: false,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

@@ -295,7 +295,7 @@ impl Listable for Token {
         fields: &[integer("id").only_sorted(), moment("created_at").only_sorted()],
         plain_filters: false,
         newest_first: true,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

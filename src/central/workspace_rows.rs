@@ -211,7 +211,7 @@ impl Listable for Workspace {
         fields: &[text("name").sorted_by("fold(name)"), text("subdomain").sorted(), moment("created_at").sorted()],
         plain_filters: false,
         newest_first: false,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

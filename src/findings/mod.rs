@@ -23,6 +23,7 @@ use crate::durable_fs;
 use crate::instance::Instance;
 use crate::object_store::ObjectStore;
 use crate::storage::{self, FileKind};
+use crate::tenancy::row_counts::{self, COUNTED};
 use crate::tenancy::{lifecycle, members};
 use crate::tls_certificate::Validity;
 use crate::values::{Timestamp, choice};
@@ -33,9 +34,6 @@ pub const RESOURCES: &[Resource] = &[instance_findings::RESOURCE];
 
 /// The file with the result of the last check, in the data directory.
 const LAST_CHECK: &str = "findings.json";
-
-/// The tables with row counts that triggers maintain.
-const COUNTED: [&str; 4] = ["customers", "contacts", "phone_calls", "audit_log"];
 
 choice! {
     /// The kind of a problem.
@@ -217,9 +215,8 @@ impl Fix {
             }
             Self::Count(id, ref table) => {
                 let Some(table) = COUNTED.into_iter().find(|known| known == table) else { return Ok(()) };
-                let sql = format!("UPDATE row_counts SET rows = (SELECT count(*) FROM {table}) WHERE name = ?1");
                 let lease = instance.registry.lease(id);
-                lease.file().write(move |db| Ok::<_, Error>(db.execute(&sql, [table])?))?;
+                lease.file().write(move |db| Ok::<_, Error>(row_counts::recount(db, table)?))?;
             }
             Self::RemoveUser(id, account_id) => {
                 if !instance.central.member_ids(id)?.contains(&account_id) {
@@ -474,20 +471,12 @@ fn check_contents(path: &Path, id: Uuid, findings: &mut Vec<Finding>) -> Option<
     for table in COUNTED {
         let problem = format!("its count of {} is wrong", table.replace('_', " "));
         let finding = Finding::new(id, FindingKind::COUNT_WRONG, problem).fixed_by(Fix::Count(id, table.to_owned()));
-        found(is_counted(&db, table), finding);
+        found(row_counts::is_right(&db, table), finding);
     }
     let named: Result<String, _> = db.query_row("SELECT id FROM workspace", [], |row| row.get(0));
     let is_another = named.is_ok_and(|named| named != id.to_string());
     found(Ok(!is_another), wrong("it is the file of another workspace".into()));
     Some(db)
-}
-
-/// True if the maintained count of a table's rows is correct. A file that was last opened before the table existed has
-/// neither.
-fn is_counted(db: &Connection, table: &str) -> rusqlite::Result<bool> {
-    let is_there = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?.exists([table])?;
-    let sql = format!("SELECT rows = (SELECT count(*) FROM {table}) FROM row_counts WHERE name = ?1");
-    if is_there { db.query_row(&sql, [table], |row| row.get(0)) } else { Ok(true) }
 }
 
 /// Runs SQLite's own checks. Returns the connection if more checks are possible.

@@ -1,4 +1,4 @@
-//! Indexes the texts that writes left waiting, and reindexes workspaces by the rules of this program after an update or a
+//! Indexes the texts and counts the rows that writes left waiting, and reindexes workspaces by the rules of this program after an update or a
 //! restore: open workspaces at once, all others one by one.
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub struct Indexer {
 
 struct Visited {
     file: Weak<File>,
-    /// The number of written batches when no text was missing. `None` while texts are missing.
+    /// The number of written batches when no text was missing and few rows were not counted. `None` before.
     complete_at: Option<u64>,
 }
 
@@ -60,7 +60,9 @@ impl Indexer {
             _ => {}
         }
         // If somebody writes meanwhile, the next round indexes that too.
-        let complete_at = search_indexes::index_missing_texts(file, turns)?.then_some(batches);
+        let is_complete =
+            search_indexes::index_missing_texts(file, turns)? && search_indexes::count_new_rows(file, turns)?;
+        let complete_at = is_complete.then_some(batches);
         self.current.insert(place, Visited { file: Arc::downgrade(file), complete_at });
         Ok(())
     }

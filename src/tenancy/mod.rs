@@ -18,6 +18,7 @@ pub mod members;
 pub mod phones;
 mod registry;
 pub mod ringing_calls;
+pub mod row_counts;
 mod stream_signals;
 pub mod temp_dir;
 pub mod text_indexes;

@@ -213,7 +213,7 @@ pub fn content(server: &TestServer) -> String {
     server.in_file(|db| {
         let mut tables = db.prepare(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%_fts%'
-                 AND name NOT IN ('text_indexes', 'changed_texts') AND name NOT LIKE 'sqlite_%'",
+                 AND name NOT IN ('row_counts', 'text_indexes', 'changed_texts') AND name NOT LIKE 'sqlite_%'",
         )?;
         let tables = tables.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;
         let mut all = String::new();

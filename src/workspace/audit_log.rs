@@ -169,7 +169,7 @@ impl Listable for AuditEntry {
         ],
         plain_filters: false,
         newest_first: true,
-        counted_by_triggers: true,
+        has_row_count: true,
         customer: None,
     };
 

@@ -215,7 +215,7 @@ entity! {
     recorded: &Recorded::announced("contact", "contact.view"), permissions: "contact", scope: CallerScope;
     customer: customer_id;
     phones: [phone_business_1, phone_business_2, phone_mobile_1, phone_mobile_2, phone_home_1, fax];
-    list: { counted_by_triggers: true };
+    list: { has_row_count: true };
     also: [any_phone("phone", "contacts"), term("contacts_fts")];
     computed: folded_last_name = "fold(:last_name)",
         folded_identity = "fold(concat(:first_name, ' ', :last_name, char(10), :company))";

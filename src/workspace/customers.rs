@@ -162,7 +162,7 @@ entity! {
     recorded: &Recorded::announced("customer", "customer.view"), permissions: "customer", scope: CallerScope;
     customer: id;
     phones: [phone, mobile_phone, fax];
-    list: { counted_by_triggers: true };
+    list: { has_row_count: true };
     also: [term("customers_fts")];
     computed: folded_name = "fold(:name)";
 }

@@ -413,7 +413,7 @@ impl Listable for IntegrationKey {
         ],
         plain_filters: false,
         newest_first: true,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

@@ -222,7 +222,7 @@ entity! {
     recorded: &Recorded::announced("phone-call", "phone-call.view"), permissions: "phone-call", scope: CallerScope;
     customer: customer_id;
     phones: [number_from, number_to];
-    list: { newest_first: true, counted_by_triggers: true };
+    list: { newest_first: true, has_row_count: true };
     also: [
         flag(summary::CALLED_BACK).named("called_back").label("Called back", "Rappelé"),
         any_phone("phone", "phone_calls"),

@@ -14,6 +14,7 @@ use crate::api::{Error, Result};
 use crate::storage::File;
 use crate::tenancy::indexing::{Index, Pass, Reindexing, Step};
 use crate::tenancy::phones::{self, PhoneColumns};
+use crate::tenancy::row_counts;
 use crate::tenancy::text_indexes::{self, Missing};
 
 /// The normalized phone numbers. They also depend on the default country.
@@ -93,8 +94,9 @@ fn text_index(table: &EntityTable) -> Option<String> {
 static TEXT_INDEXES: LazyLock<Vec<(&str, String)>> =
     LazyLock::new(|| tables().filter_map(|table| Some((table.name, text_index(table)?))).collect());
 
-/// Indexes the next rows of `missing`. Returns whether it may have more.
+/// Indexes the next rows of `missing`. Returns whether it may have more. Counts new rows too, as the turn writes anyway.
 pub fn index_texts(db: &Connection, missing: &Missing) -> rusqlite::Result<bool> {
+    row_counts::count_new(db, ROWS_COUNTED_IN_A_TURN)?;
     missing.index(db, TEXTS_IN_A_TURN, |table| {
         TEXT_INDEXES.iter().find(|(name, _)| *name == table).map(|(_, statement)| statement.as_str())
     })
@@ -166,6 +168,21 @@ pub fn index_missing_texts(file: &Arc<File>, turns: &mut usize) -> Result<bool> 
         }
     }
     Ok(false)
+}
+
+/// A write turn counts this many rows of a table. It takes less than a millisecond.
+const ROWS_COUNTED_IN_A_TURN: usize = 2000;
+
+/// Counts new rows until few are left, in at most `turns` turns. Returns whether few are left.
+pub fn count_new_rows(file: &Arc<File>, turns: &mut usize) -> Result<bool> {
+    while file.read(|db| Ok::<_, Error>(row_counts::are_many_new(db)?))? {
+        if *turns == 0 {
+            return Ok(false);
+        }
+        *turns -= 1;
+        file.write(|db| Ok::<_, Error>(row_counts::count_new(db, ROWS_COUNTED_IN_A_TURN)?))?;
+    }
+    Ok(true)
 }
 
 /// Runs a pass to its end.

@@ -303,7 +303,7 @@ impl Listable for WorkspaceUser {
         ],
         plain_filters: false,
         newest_first: false,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

@@ -318,7 +318,7 @@ impl Listable for WebhookDelivery {
         ],
         plain_filters: false,
         newest_first: true,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

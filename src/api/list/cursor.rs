@@ -8,10 +8,11 @@ use rusqlite::{Row, params_from_iter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{List, ListSpec, Listable, TextHits, counted_rows, usable_order};
+use super::{List, ListSpec, Listable, TextHits, usable_order};
 use crate::api::error::{Error, Result};
 use crate::api::handler::Ctx;
 use crate::api::pagination::{self, CursorPage};
+use crate::tenancy::row_counts;
 
 /// A position between two rows of a list, and a direction. Encoded as base64url of JSON, which is opaque to clients.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -116,13 +117,13 @@ impl<T: Listable> List<T> {
         })
     }
 
-    /// The number of rows on all pages, counted up to this number. Without conditions it is exact, if triggers count
-    /// the rows.
+    /// The number of rows on all pages, counted up to this number. Without conditions it is exact, if the file
+    /// keeps it.
     pub(super) fn count(&self, ctx: &Ctx<'_>, most: i64) -> Result<i64> {
         let hits = self.text_filter();
         let (asked, mut bound) = self.conditions_without(ctx, hits.as_ref().map(|hits| hits.place))?;
         let sql = match hits {
-            None if asked.is_empty() && T::LISTING.counted_by_triggers => counted_rows(T::LISTING.table),
+            None if asked.is_empty() && T::LISTING.has_row_count => row_counts::count_of(T::LISTING.table),
             hits => {
                 bound.push(most.into());
                 if let Some(hits) = &hits {

@@ -3,11 +3,12 @@
 use rusqlite::{Params, params_from_iter};
 
 use super::cursor::{KeyRange, SortKey, order_by, select};
-use super::{List, ListSpec, Listable, MOST_COUNTED, counted_rows, usable_order};
+use super::{List, ListSpec, Listable, MOST_COUNTED, usable_order};
 use crate::api::error::Result;
 use crate::api::handler::Ctx;
 use crate::api::pagination::{self, NumberedPage};
 use crate::api::request::Request;
+use crate::tenancy::row_counts;
 
 /// What is known about the rows of all pages.
 struct Total {
@@ -20,16 +21,17 @@ struct Total {
 
 impl<T: Listable> List<T> {
     pub(super) fn numbered_page(&self, ctx: &Ctx<'_>) -> Result<NumberedPage<T>> {
-        let ListSpec { table, columns, counted_by_triggers, .. } = T::LISTING;
+        let ListSpec { table, columns, has_row_count, .. } = T::LISTING;
         let (conditions, mut bound) = self.conditions(ctx)?;
-        let has_count = conditions.is_empty() && counted_by_triggers;
+        let has_count = conditions.is_empty() && has_row_count;
         if self.estimates && !has_count {
             return self.estimated_page(ctx);
         }
         let mut filtered =
             if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
 
-        let count = if has_count { counted_rows(table) } else { format!("SELECT count(*) FROM {table}{filtered}") };
+        let count =
+            if has_count { row_counts::count_of(table) } else { format!("SELECT count(*) FROM {table}{filtered}") };
         let total: i64 = ctx.db.prepare_cached(&count)?.query_row(params_from_iter(&bound), |row| row.get(0))?;
 
         let offset = self.offset();

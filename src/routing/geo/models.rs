@@ -287,7 +287,7 @@ impl Listable for &'static GeoModel {
         ],
         plain_filters: true,
         newest_first: false,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: Some("customer_id"),
     };
 

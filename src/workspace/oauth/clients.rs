@@ -461,7 +461,7 @@ impl Listable for OAuthClient {
         ],
         plain_filters: false,
         newest_first: false,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

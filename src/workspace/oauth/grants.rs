@@ -404,7 +404,7 @@ impl Listable for OAuthGrant {
         ],
         plain_filters: false,
         newest_first: true,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 
