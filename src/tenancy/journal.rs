@@ -139,7 +139,9 @@ impl PendingDeliveries {
 impl ChangeRecorder {
     /// Records that a resource was created. `new` is its public form.
     pub fn created(&self, db: &Connection, resource: &'static Recorded, new: &impl Serialize) -> rusqlite::Result<()> {
-        self.record(db, resource, "created", Change { old: Map::new(), new: fields(new)? })
+        let created = Created(text(new)?);
+        let changes = created.changes();
+        self.record(db, resource, "created", changes, Payload::Created(created))
     }
 
     /// Records that a resource was updated, from `old` to `new`, its public forms. Records nothing if they are equal.
@@ -151,12 +153,12 @@ impl ChangeRecorder {
         new: &T,
     ) -> rusqlite::Result<()> {
         let change = Change { old: fields(old)?, new: fields(new)? };
-        if change.fields().next().is_none() { Ok(()) } else { self.record(db, resource, "updated", change) }
+        if change.fields().next().is_none() { Ok(()) } else { self.record_change(db, resource, "updated", change) }
     }
 
     /// Records that a resource was deleted. `old` is its public form.
     pub fn deleted(&self, db: &Connection, resource: &'static Recorded, old: &impl Serialize) -> rusqlite::Result<()> {
-        self.record(db, resource, "deleted", Change { old: fields(old)?, new: Map::new() })
+        self.record_change(db, resource, "deleted", Change { old: fields(old)?, new: Map::new() })
     }
 
     /// Records that `gone` was merged into the resource that was `old` and is `new`: a deletion and an update. Each names the
@@ -172,25 +174,40 @@ impl ChangeRecorder {
         kept.new.insert(MERGED_FROM.into(), gone["id"].clone());
         gone.insert(MERGED_INTO.into(), Value::Null);
         let into = Map::from_iter([(MERGED_INTO.to_owned(), kept.new["id"].clone())]);
-        self.record(db, resource, "deleted", Change { old: gone, new: into })?;
-        self.record(db, resource, "updated", kept)
+        self.record_change(db, resource, "deleted", Change { old: gone, new: into })?;
+        self.record_change(db, resource, "updated", kept)
     }
 
-    fn record(
+    fn record_change(
         &self,
         db: &Connection,
         resource: &'static Recorded,
         verb: &'static str,
         change: Change,
     ) -> rusqlite::Result<()> {
+        self.record(db, resource, verb, text(&change)?, Payload::Changed(change))
+    }
+
+    /// Writes the audit row with these changes as JSON, and the deliveries of the payload.
+    fn record(
+        &self,
+        db: &Connection,
+        resource: &'static Recorded,
+        verb: &'static str,
+        changes: String,
+        payload: Payload,
+    ) -> rusqlite::Result<()> {
         let action = format!("{}.{verb}", resource.name);
-        let shown = change.shown();
-        let resource_id = shown.get("id").and_then(Value::as_i64);
+        let resource_id = payload.resource_id();
+        let own_name;
         let (kind, id, name) = match &self.actor {
             Actor::User { id, name } => (ActorType::USER, Some(*id), name.as_str()),
             Actor::Key { id, name } => (ActorType::KEY, Some(*id), name.as_str()),
             Actor::Client { id, name } => (ActorType::CLIENT, Some(*id), name.as_str()),
-            Actor::Oneself => (ActorType::USER, resource_id, shown["name"].as_str().unwrap_or_default()),
+            Actor::Oneself => {
+                own_name = payload.name()?;
+                (ActorType::USER, resource_id, own_name.as_str())
+            }
             Actor::System => (ActorType::SYSTEM, None, "cx-engine"),
         };
         db.prepare_cached(
@@ -207,23 +224,23 @@ impl ChangeRecorder {
             resource.name,
             resource_id,
             self.address.map(|address| address.to_string()),
-            text(&change)?,
+            changes,
         ))?;
-        if resource.is_announced { self.announce(db, &action, change) } else { Ok(()) }
+        if resource.is_announced { self.announce(db, &action, payload) } else { Ok(()) }
     }
 
     /// Adds a delivery to the outbox of each webhook that subscribed to this action.
-    fn announce(&self, db: &Connection, action: &str, change: Change) -> rusqlite::Result<()> {
+    fn announce(&self, db: &Connection, action: &str, payload: Payload) -> rusqlite::Result<()> {
         let mut webhooks = db.prepare_cached("SELECT id, events FROM webhooks WHERE active")?;
         let mut webhooks = webhooks.query([])?;
-        let mut told = DeliveryPayload::Of(change);
         let mut message = None;
         while let Some(webhook) = webhooks.next()? {
             let events: Vec<String> = serde_json::from_str(webhook.get_ref(1)?.as_str()?).map_err(unwritable)?;
             if events.iter().any(|wanted| matches(wanted, action)) {
                 let message = match message {
                     Some(message) => message,
-                    None => *message.insert(keep_message(db, action, told.body(self, action)?)?),
+                    // The body is written once, and only if a webhook subscribed to it.
+                    None => *message.insert(keep_message(db, action, &payload.body(self, action)?)?),
                 };
                 self.deliver(db, webhook.get(0)?, message)?;
             }
@@ -262,28 +279,123 @@ fn keep_message(db: &Connection, event: &str, body: &str) -> rusqlite::Result<i6
         .insert((message_id, event, body))
 }
 
-/// The body of an announcement. It is serialized once, and only if a webhook subscribed to it.
-enum DeliveryPayload {
-    Of(Change),
-    Written(String),
+/// What a webhook is told of a change.
+enum Payload {
+    Created(Created),
+    Changed(Change),
 }
 
-impl DeliveryPayload {
-    fn body(&mut self, recorder: &ChangeRecorder, action: &str) -> rusqlite::Result<&str> {
-        if let Self::Of(change) = self {
-            let mut data = change.shown().clone();
-            // A deleted resource may have been merged into another.
-            data.extend(change.new.clone());
-            if action.ends_with(".updated") {
-                data.insert("changes".into(), serde_json::to_value(change).map_err(unwritable)?);
-            }
-            *self = Self::Written(recorder.message(action, &Value::Object(data))?);
-        }
+impl Payload {
+    fn resource_id(&self) -> Option<i64> {
         match self {
-            Self::Written(body) => Ok(body),
-            Self::Of(_) => unreachable!("just written"),
+            Self::Created(created) => created.id(),
+            Self::Changed(change) => change.shown().get("id").and_then(Value::as_i64),
         }
     }
+
+    /// The field `name` of the resource. Empty if it has none.
+    fn name(&self) -> rusqlite::Result<String> {
+        let parsed;
+        let shown = match self {
+            Self::Created(created) => {
+                parsed = created.fields()?;
+                &parsed
+            }
+            Self::Changed(change) => change.shown(),
+        };
+        Ok(shown.get("name").and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    /// The body of an announcement.
+    fn body(&self, recorder: &ChangeRecorder, action: &str) -> rusqlite::Result<String> {
+        let data = match self {
+            Self::Created(created) => created.fields()?,
+            Self::Changed(change) => {
+                let mut data = change.shown().clone();
+                // A deleted resource may have been merged into another.
+                data.extend(change.new.clone());
+                if action.ends_with(".updated") {
+                    data.insert("changes".into(), serde_json::to_value(change).map_err(unwritable)?);
+                }
+                data
+            }
+        };
+        recorder.message(action, &Value::Object(data))
+    }
+}
+
+/// The public form of a new resource, as the text of a JSON object. Its changes are written from that text: most creates
+/// are announced to nobody, and to build values of all fields takes longer than everything else here.
+struct Created(String);
+
+impl Created {
+    fn id(&self) -> Option<i64> {
+        members(&self.0).find(|(name, _)| *name == r#""id""#).and_then(|(_, value)| value.parse().ok())
+    }
+
+    /// The same text as that of a [`Change`] from nothing: each field that is not null, with null as its old value.
+    fn changes(&self) -> String {
+        let mut changes = String::with_capacity(2 * self.0.len());
+        changes.push('{');
+        for (name, value) in members(&self.0) {
+            let is_change = |name: &str| !NOT_CHANGES.contains(&name);
+            if name.get(1..name.len() - 1).is_some_and(is_change) && value != "null" {
+                let comma = if changes.len() > 1 { "," } else { "" };
+                changes.extend([comma, name, ":[null,", value, "]"]);
+            }
+        }
+        changes.push('}');
+        changes
+    }
+
+    fn fields(&self) -> rusqlite::Result<Map<String, Value>> {
+        serde_json::from_str(&self.0).map_err(unwritable)
+    }
+}
+
+/// The members of a JSON object without blanks, as `serde_json` writes it: each name with its quotes, and its value.
+fn members(object: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = object.strip_prefix('{').unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (name, behind) = rest.split_at_checked(value_length(rest))?;
+        let behind = behind.strip_prefix(':')?;
+        let (value, behind) = behind.split_at_checked(value_length(behind))?;
+        rest = behind.strip_prefix(',').unwrap_or_default();
+        Some((name, value))
+    })
+}
+
+/// The length of the JSON value with which a text begins.
+fn value_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at += text_length(&bytes[at..]),
+            b'{' | b'[' => (at, depth) = (at + 1, depth + 1),
+            b'}' | b']' if depth > 0 => (at, depth) = (at + 1, depth - 1),
+            _ if depth > 0 => at += 1,
+            // A number, a boolean or null.
+            _ => return bytes.iter().position(|byte| matches!(byte, b',' | b'}')).unwrap_or(bytes.len()),
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// The length of the JSON text with which these bytes begin, with its quotes.
+fn text_length(bytes: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += found + 1;
+        if bytes[at - 1] == b'"' {
+            return at;
+        }
+        at += 1;
+    }
+    bytes.len()
 }
 
 /// Whether a webhook's subscription `*`, `contact.*` or `contact.created` includes the action of an announced resource.
@@ -352,7 +464,44 @@ fn unwritable(error: serde_json::Error) -> rusqlite::Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Any JSON value, with texts that look like its syntax.
+    fn value() -> impl Strategy<Value = Value> {
+        let text = r#"[a-z"\\\\{}\\[\\],:é\n]{0,6}"#;
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 4, move |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                vec((text, inner), 0..4).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_created_is_recorded_like_a_change_from_nothing(
+            id in any::<i64>(),
+            fields in vec((r#"[a-z"\\\\:{,]{0,5}"#, value()), 0..6),
+        ) {
+            let mut new: Map<String, Value> = fields.into_iter().collect();
+            new.insert("id".into(), id.into());
+            new.insert("updated_at".into(), "now".into());
+            let created = Created(text(&new).unwrap());
+            prop_assert_eq!(created.fields().unwrap(), new.clone());
+            prop_assert_eq!(created.id(), Some(id));
+            prop_assert_eq!(created.changes(), text(&Change { old: Map::new(), new }).unwrap());
+        }
+    }
 
     #[test]
     fn a_wish_means_what_it_says_and_nothing_that_begins_like_it() {
