@@ -96,7 +96,7 @@ impl Input for PathCode {
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Json<T> {
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema + 'static> Input for Json<T> {
     const BODY: BodyKind = BodyKind::Json;
 
     fn read(request: &Request) -> Result<Self> {
@@ -160,7 +160,7 @@ impl<T: Serialize + DeserializeOwned + JsonSchema> Input for Changes<T> {
 #[derive(Debug)]
 pub struct Form<T>(pub Result<T>);
 
-impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema + 'static> Input for Form<T> {
     const BODY: BodyKind = BodyKind::FormOrJson;
 
     fn read(request: &Request) -> Result<Self> {
@@ -181,7 +181,7 @@ impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for Form<T> {
 #[derive(Debug)]
 pub struct OAuthForm<T>(pub Result<T>);
 
-impl<T: Default + Serialize + DeserializeOwned + JsonSchema> Input for OAuthForm<T> {
+impl<T: Default + Serialize + DeserializeOwned + JsonSchema + 'static> Input for OAuthForm<T> {
     const BODY: BodyKind = BodyKind::OAuthForm;
 
     fn read(request: &Request) -> Result<Self> {

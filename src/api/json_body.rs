@@ -3,9 +3,11 @@
 //! If a type rejects a value, the value is read once more the way real clients mean it (`ValueReader::mend`): text for a
 //! number, `""` for null, a list with gaps. No type and no resource needs code for such clients.
 
-use std::collections::HashMap;
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::tz::TimeZone;
+use parking_lot::RwLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::MapDeserializer;
@@ -94,20 +96,20 @@ impl ValueReader {
     /// Replaces fields of `base` by those of `over`. If the result is not a `T`, returns a sentence for each field that
     /// does not fit. A field is required if `base` is blank and the field's type rejects the blank.
     pub fn merge<T: Serialize + DeserializeOwned>(&self, base: &T, over: &Map<String, Value>) -> Result<T, ReadError> {
-        self.merge_fields(base, over, false)
+        self.merge_fields(&fields_of(base), over, false)
     }
 
     /// Reads a new `T`. Null means that a field is not given.
-    pub fn new_value<T: Default + Serialize + DeserializeOwned>(
+    pub fn new_value<T: Default + Serialize + DeserializeOwned + 'static>(
         &self,
         fields: &Map<String, Value>,
     ) -> Result<T, ReadError> {
-        self.merge_fields(&T::default(), fields, true)
+        self.merge_fields(blank_fields::<T>(), fields, true)
     }
 
-    fn merge_fields<T: Serialize + DeserializeOwned>(
+    fn merge_fields<T: DeserializeOwned>(
         &self,
-        base: &T,
+        base: &Map<String, Value>,
         over: &Map<String, Value>,
         is_new: bool,
     ) -> Result<T, ReadError> {
@@ -115,29 +117,29 @@ impl ValueReader {
         let is_kept = |name: &str, value: &Value| {
             KEPT_BY_SERVER.contains(&name) || (self.is_loose && name == "customer_id" && value.is_null())
         };
-        let fields = over.iter().filter(|(name, value)| !is_kept(name, value));
+        let mut given: Vec<(&String, &Value)> = over.iter().filter(|(name, value)| !is_kept(name, value)).collect();
+        if is_new && !self.is_loose {
+            given.retain(|(_, value)| !value.is_null());
+        }
         if !self.is_loose
-            && let Some(good) =
-                deserialize_at_once(base, fields.clone().filter(|(_, value)| !is_new || !value.is_null()))
+            && let Some(good) = deserialize_at_once(base, &given)
         {
             return Ok(good);
         }
-        let fields = fields.map(|(name, value)| (name, self.blank_as_null(value)));
+        let fields = given.into_iter().map(|(name, value)| (name, self.blank_as_null(value)));
         if !is_new {
-            return self.deserialize(merged(base, fields), &|_| Value::Null);
+            return self.deserialize(merged(base.clone(), fields), &|_| Value::Null);
         }
         // A blank in the base does not count as a value, so the field is required.
-        let of_base = |field: &str| {
-            let value = serde_json::to_value(base).map_or(Value::Null, |mut base| base[field].take());
-            if value.as_str().is_some_and(str::is_empty) { Value::Null } else { value }
-        };
-        self.deserialize(merged(base, fields.filter(|(_, value)| !value.is_null())), &of_base)
+        let of_base =
+            |field: &str| base.get(field).filter(|value| value.as_str() != Some("")).cloned().unwrap_or_default();
+        self.deserialize(merged(base.clone(), fields.filter(|(_, value)| !value.is_null())), &of_base)
     }
 
     /// Like `lay_over`, but also sets the fields of the server: an imported row keeps its id and times.
     pub fn merge_all<T: Serialize + DeserializeOwned>(&self, base: &T, over: &Map<String, Value>) -> Result<T, Error> {
         let fields = over.iter().map(|(name, value)| (name, self.blank_as_null(value)));
-        self.deserialize(merged(base, fields), &|_| Value::Null).map_err(Error::from)
+        self.deserialize(merged(fields_of(base), fields), &|_| Value::Null).map_err(Error::from)
     }
 
     fn blank_as_null(&self, value: &Value) -> Value {
@@ -236,21 +238,26 @@ fn value_at<'v>(value: &'v mut Value, path: &Path) -> Option<&'v mut Value> {
 
 /// Reads a `T` from the fields of `over`, and from those of `base` that `over` does not have. `None` if a value does not
 /// fit: `deserialize` finds out which and why, for more time.
-fn deserialize_at_once<'v, T: Serialize + DeserializeOwned>(
-    base: &T,
-    over: impl Iterator<Item = (&'v String, &'v Value)> + Clone,
-) -> Option<T> {
-    let base = fields_of(base);
-    let given = |name: &String| over.clone().any(|(other, _)| other == name);
-    let kept = base.iter().filter(|(name, _)| !given(name)).map(|(name, value)| (name.as_str(), value));
-    let fields = over.clone().map(|(name, value)| (name.as_str(), value)).chain(kept);
+fn deserialize_at_once<T: DeserializeOwned>(base: &Map<String, Value>, over: &[(&String, &Value)]) -> Option<T> {
+    let is_given = |name: &String| over.iter().any(|(other, _)| *other == name);
+    let kept = base.iter().filter(|(name, _)| !is_given(name));
+    let fields = over.iter().copied().chain(kept).map(|(name, value)| (name.as_str(), value));
     T::deserialize(MapDeserializer::<_, serde_json::Error>::new(fields)).ok()
 }
 
-fn merged<'v>(base: &impl Serialize, over: impl Iterator<Item = (&'v String, Value)>) -> Value {
-    let mut fields = fields_of(base);
+fn merged<'v>(mut fields: Map<String, Value>, over: impl Iterator<Item = (&'v String, Value)>) -> Value {
     fields.extend(over.map(|(name, value)| (name.clone(), value)));
     Value::Object(fields)
+}
+
+/// The fields of a blank `T`. They are computed once for each type and kept.
+fn blank_fields<T: Default + Serialize + 'static>() -> &'static Map<String, Value> {
+    static KEPT: RwLock<BTreeMap<TypeId, &'static Map<String, Value>>> = RwLock::new(BTreeMap::new());
+    let kept = KEPT.read().get(&TypeId::of::<T>()).copied();
+    kept.unwrap_or_else(|| {
+        let fields = Box::leak(Box::new(fields_of(&T::default())));
+        KEPT.write().entry(TypeId::of::<T>()).or_insert(fields)
+    })
 }
 
 fn fields_of(base: &impl Serialize) -> Map<String, Value> {
