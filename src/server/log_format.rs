@@ -48,7 +48,7 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         to.write_str(r#"{"timestamp":""#)?;
         SystemTime.format_time(&mut to)?;
-        write!(to, r#"","level":"{}""#, event.metadata().level())?;
+        write_all(&mut to, ["\",\"level\":\"", event.metadata().level().as_str(), "\""])?;
         let mut fields = JsonFields { to: &mut to, result: Ok(()) };
         event.record(&mut fields);
         fields.result?;
@@ -65,7 +65,7 @@ struct JsonFields<'a, 'w> {
 impl JsonFields<'_, '_> {
     fn write(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
         if self.result.is_ok() {
-            self.result = write!(self.to, r#","{}":"#, field.name()).and_then(|()| value(self.to));
+            self.result = write_all(self.to, [",\"", field.name(), "\":"]).and_then(|()| value(self.to));
         }
     }
 }
@@ -80,24 +80,47 @@ impl Visit for JsonFields<'_, '_> {
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.write(field, |to| write!(to, "{value}"));
+        self.write(field, |to| to.write_str(if value { "true" } else { "false" }));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(field, |to| write_json_text(to, value));
+        self.write(field, |to| {
+            to.write_char('"')?;
+            write_escaped(to, value)?;
+            to.write_char('"')
+        });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.write(field, |to| write_json_text(to, &format!("{value:?}")));
+        self.write(field, |to| {
+            to.write_char('"')?;
+            write!(Escaped(to), "{value:?}")?;
+            to.write_char('"')
+        });
     }
 }
 
-fn write_json_text(to: &mut Writer<'_>, text: &str) -> fmt::Result {
+/// Escapes all that is written as a part of a JSON text.
+struct Escaped<'a, 'w>(&'a mut Writer<'w>);
+
+impl Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        write_escaped(self.0, text)
+    }
+}
+
+/// Writes texts one after the other. `write!` takes several times as long.
+fn write_all<const N: usize>(to: &mut Writer<'_>, texts: [&str; N]) -> fmt::Result {
+    texts.into_iter().try_for_each(|text| to.write_str(text))
+}
+
+fn write_escaped(to: &mut Writer<'_>, text: &str) -> fmt::Result {
     let is_plain = |byte: u8| byte >= b' ' && !matches!(byte, b'"' | b'\\');
     if text.bytes().all(is_plain) {
-        return write!(to, "\"{text}\"");
+        return to.write_str(text);
     }
-    to.write_str(&serde_json::to_string(text).map_err(|_| fmt::Error)?)
+    let quoted = serde_json::to_string(text).map_err(|_| fmt::Error)?;
+    to.write_str(&quoted[1..quoted.len() - 1])
 }
 
 const DIM: &str = "2";
