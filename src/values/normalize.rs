@@ -17,10 +17,8 @@ use super::phone::decimal;
 /// - Apostrophes, dashes, quotes, blanks and digits of any script become ASCII. Invisible characters are removed.
 pub fn normalize(text: &str) -> String {
     if text.is_ascii() {
-        return text
-            .bytes()
-            .map(|byte| if byte == b'`' { '\'' } else { char::from(byte.to_ascii_lowercase()) })
-            .collect();
+        let plain = text.to_ascii_lowercase();
+        return if plain.contains('`') { plain.replace('`', "'") } else { plain };
     }
     // Replace these first: Unicode would decompose them into a blank and an accent.
     let marks = text.chars().map(|c| if matches!(c, '´' | '΄' | '᾽' | '`') { '\'' } else { c });

@@ -105,9 +105,13 @@ fn numbers_in(run: &str, country: Id) -> Vec<String> {
 fn number(run: &str, country: Id) -> Option<String> {
     let digits = digits(run);
     let read = if run.trim_start().starts_with('+') {
-        // Digits in parentheses are not dialled from abroad.
-        plans::international(&digits)
-            .or_else(|| run.contains("(0)").then(|| plans::international(&self::digits(&run.replace("(0)", ""))))?)
+        match plans::international(&digits) {
+            // Read again, these digits would be the same number.
+            Some(form) if form[1..] == digits => return Some(form),
+            // Digits in parentheses are not dialled from abroad.
+            None if run.contains("(0)") => plans::international(&self::digits(&run.replace("(0)", ""))),
+            read => read,
+        }
     } else {
         plans::dialled_in(&digits, country)
     };
