@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Tests the Debian package, from its build to its purge, in a Debian folder that debootstrap creates once and each run
-# copies. There is no systemd inside, so the script starts the server as the unit would. PROFILE=release packs that
-# profile, which builds in half the time; what people get is dist. BUILT=1 packs the existing program instead of building it.
-# Requires root.
+# copies. There is no systemd inside, so the script starts the server as the unit would. PROFILE=dev packs the program
+# of the tests; what people get is dist. Requires root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,9 +15,11 @@ if [ "$(id -u)" -ne 0 ] || ! command -v debootstrap >/dev/null; then
     if [ "${CI:-}" = true ]; then exit 1; else exit 0; fi
 fi
 readonly PROFILE=${PROFILE:-dist}
-if [ -z "${BUILT:-}" ]; then
-    cargo build --profile "$PROFILE" --locked --quiet
-fi
+cargo build --profile "$PROFILE" --locked --quiet
+case $PROFILE in
+    dev) readonly program=target/debug/cx-engine ;;
+    *) readonly program=target/$PROFILE/cx-engine ;;
+esac
 PATH=$PWD/target/programs/bin:$PATH
 command -v cargo-deb >/dev/null || cargo install --quiet --locked --debug --root target/programs cargo-deb
 
@@ -77,7 +78,7 @@ is() { [ "$2" = "$3" ] || fail "$1: it is $2, and should be $3"; }
 
 : >"$OUT/dpkg.log"
 # The second package is the same with a higher version, packed in less time.
-packaging/prepare "target/$PROFILE/cx-engine"
+packaging/prepare "$program"
 cargo deb --quiet --no-build --profile "$PROFILE" --output "$OUT/cx-engine.deb" >/dev/null
 cargo deb --quiet --no-build --profile "$PROFILE" --fast --deb-version 9.0.0-1 --output "$OUT/cx-engine_9.deb" >/dev/null
 cp "$OUT"/cx-engine{,_9}.deb "$root/root/"
