@@ -125,7 +125,7 @@ impl Listable for LinkedIdentity {
         ],
         plain_filters: false,
         newest_first: false,
-        counted_by_triggers: false,
+        has_row_count: false,
         customer: None,
     };
 

@@ -1,5 +1,5 @@
-//! Indexes the texts and counts the rows that writes left waiting, and reindexes workspaces by the rules of this program after an update or a
-//! restore: open workspaces at once, all others one by one.
+//! Indexes the texts and counts the rows that writes left waiting, and reindexes workspaces by the rules of this program
+//! after an update or a restore: open workspaces at once, all others one by one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
