@@ -1,6 +1,8 @@
 //! From the link of a PBX to its token, by a person in a real browser: sign in, approve, deny, and errors on the way.
 //! Checks appearance, keyboard use, phone width, dark mode and French.
 
+use std::net::TcpListener;
+
 use serde_json::{Value, json};
 
 use crate::chromium::{Chromium, Scheme};
@@ -132,7 +134,9 @@ fn a_person_denies_or_whose_session_is_over_signs_in_again() {
 /// A CSP source cannot name an IPv6 address, but the browser must still get there.
 #[test]
 fn a_program_that_waits_at_an_ipv6_address_is_told_too() {
-    let Ok(listener) = std::net::TcpListener::bind("[::1]:0") else { return };
+    // No server of another test may have the same port at 127.0.0.1: its browser would come here.
+    let taken: &'static TcpListener = Box::leak(Box::new(TcpListener::bind("127.0.0.1:0").unwrap()));
+    let Ok(listener) = TcpListener::bind(("::1", taken.local_addr().unwrap().port())) else { return };
     let Some(mut browser) = Chromium::start("en") else { return };
     let scene = Scene::with(Receiver::on(listener));
     browser.go(&scene.link());
