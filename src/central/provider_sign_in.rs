@@ -17,6 +17,7 @@ use crate::api::{BlockingCtx, Error, RateLimit, Result};
 use crate::auth::Purpose;
 use crate::config::{Config, Registration};
 use crate::openid::{Provider, ProviderIdentity};
+use crate::values::Name;
 
 /// The account of a person, who may be new.
 pub struct SignedInPerson {
@@ -137,8 +138,10 @@ fn create(
         }
         let is_invited = is_invited || invitations::is_pending_for(db, &address, origin.at)?;
         check_registration(&instance.config, is_invited)?;
-        let name = identity.name.as_deref().unwrap_or_else(|| address.split('@').next().unwrap_or_default());
-        let name: String = name.chars().take(255).collect();
+        let told = identity.name.as_deref().and_then(|name| Name::<255>::parse(name.chars().take(255).collect()).ok());
+        let name = told.unwrap_or_else(|| {
+            Name::parse(address.split('@').next().unwrap_or_default().to_owned()).unwrap_or_default()
+        });
         let is_first = !accounts::any_exists(db)?;
         let id = accounts::insert(db, &name, &address, &hash, is_first, &origin)?;
         accounts::set_verified(db, id)?;

@@ -59,6 +59,7 @@ pub struct ProviderClients {
     private: bool,
     agent: OnceLock<Agent>,
     guarded: OnceLock<Agent>,
+    /// By the name of the provider.
     known: Mutex<HashMap<String, KnownMetadata>>,
     /// The providers of workspaces with a sign-in under way.
     busy: Mutex<HashSet<String>>,
@@ -97,6 +98,7 @@ pub enum ProviderError {
 /// The last reading of a provider's metadata, or why it failed.
 #[derive(Clone)]
 struct KnownMetadata {
+    issuer: String,
     metadata: Result<Arc<Metadata>, ProviderError>,
     read_at: Timestamp,
 }
@@ -255,8 +257,7 @@ impl ProviderClients {
     /// The URL at which the session at the provider ends (OpenID Connect RP-Initiated Logout 1.0), if the provider has
     /// one and its metadata is known.
     pub fn end_session_url(&self, provider: &Provider, return_url: &str) -> Option<Url> {
-        let known = self.known.lock().get(&provider.issuer).cloned()?;
-        let mut url = known.metadata.ok()?.additional_metadata().end_session_endpoint.clone()?;
+        let mut url = self.known(provider)?.metadata.ok()?.additional_metadata().end_session_endpoint.clone()?;
         url.query_pairs_mut()
             .append_pair("client_id", &provider.client_id)
             .append_pair("post_logout_redirect_uri", return_url);
@@ -315,8 +316,8 @@ impl ProviderClients {
         after: Timestamp,
         now: Timestamp,
     ) -> Result<Arc<Metadata>, ProviderError> {
-        let known = self.known.lock().get(&provider.issuer).cloned();
-        if let Some(KnownMetadata { metadata, read_at }) = &known {
+        let known = self.known(provider);
+        if let Some(KnownMetadata { metadata, read_at, .. }) = &known {
             let is_fresh = if metadata.is_ok() { *read_at > after } else { *read_at > now.plus(-FAILURE_TTL) };
             // A reading in the future means that the clock was set back.
             if is_fresh && *read_at <= now {
@@ -330,8 +331,14 @@ impl ProviderClients {
             }
             (metadata, _) => metadata,
         };
-        self.known.lock().insert(provider.issuer.clone(), KnownMetadata { metadata: metadata.clone(), read_at: now });
+        let known = KnownMetadata { issuer: provider.issuer.clone(), metadata: metadata.clone(), read_at: now };
+        self.known.lock().insert(provider.id.clone(), known);
         metadata
+    }
+
+    /// The last reading. One of another issuer, which the provider had before, is of no use.
+    fn known(&self, provider: &Provider) -> Option<KnownMetadata> {
+        self.known.lock().get(&provider.id).filter(|known| known.issuer == provider.issuer).cloned()
     }
 
     fn read_metadata(&self, provider: &Provider) -> Result<Arc<Metadata>, ProviderError> {

@@ -165,7 +165,10 @@ fn come_back(
     let identity = match identity {
         Ok(identity) => identity,
         Err(error) => {
-            tries.count();
+            // Nobody is to blame if the provider does not respond.
+            if matches!(error, ProviderError::Invalid(_)) {
+                tries.count();
+            }
             return failed(ctx, &browser, provider, &error);
         }
     };

@@ -566,6 +566,21 @@ fn a_workspace_has_a_provider_for_its_own_addresses() {
     assert_eq!(owner.get(&path).ok()["issuer"], Value::Null);
 }
 
+/// Two providers with one issuer, of which one cannot be reached from where it is asked.
+#[test]
+fn a_provider_of_a_workspace_does_not_disturb_one_of_the_instance() {
+    let provider = StubProvider::start();
+    let server = provider.server("", &[]);
+    let sql = "INSERT INTO workspace_providers (workspace_id, domains, name, issuer, client_id)
+               VALUES (?1, '[\"acme.example\"]', 'Acme', ?2, 'cx-engine')";
+    let (acme, issuer) = (server.acme.id.to_string(), provider.issuer.clone());
+    server.instance.central.write(move |db| Ok::<_, Error>(db.execute(sql, (&acme, &issuer))?)).unwrap();
+    let mut browser = TestBrowser::new(&server);
+    browser.go(&format!("/ui/sign-in/with/{}", server.acme.id));
+    shows(&browser, 503, "does not respond");
+    assert!(sign_in(&server, &provider, owner()).has_session("localhost"));
+}
+
 /// A provider of a workspace in the server's own network is not asked.
 #[test]
 fn a_provider_of_a_workspace_is_on_the_public_internet() {
