@@ -61,6 +61,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("workspace restore", "cx-engine workspace restore acme"),
     ("workspace restore-file", "cx-engine workspace restore-file acme acme.sqlite"),
     ("workspace resume", "cx-engine workspace resume acme"),
+    ("workspace allow-passwords", "cx-engine workspace allow-passwords acme"),
     ("workspace suspend", "cx-engine workspace suspend acme"),
 ];
 

@@ -18,6 +18,7 @@ use crate::cli::output::{out, outln};
 use crate::instance::Instance;
 use crate::tenancy::lifecycle;
 use crate::values::{Name, Subdomain, Timestamp};
+use crate::workspace::settings;
 
 #[derive(clap::Subcommand)]
 pub enum WorkspaceCommand {
@@ -57,6 +58,11 @@ pub enum WorkspaceCommand {
     },
     /// Resume a suspended workspace
     Resume {
+        /// Subdomain or id of the workspace
+        workspace: String,
+    },
+    /// Accept passwords again in a workspace that requires single sign-on, for example if its provider is gone
+    AllowPasswords {
         /// Subdomain or id of the workspace
         workspace: String,
     },
@@ -139,6 +145,14 @@ pub fn run(command: &WorkspaceCommand, instance: &Arc<Instance>, now: Timestamp)
         }
         WorkspaceCommand::Suspend { workspace } => set_status(instance, workspace, "suspended", now)?,
         WorkspaceCommand::Resume { workspace } => set_status(instance, workspace, "active", now)?,
+        WorkspaceCommand::AllowPasswords { workspace } => {
+            let found = find(instance, workspace, |status| status != "trashed")?;
+            let recorder = instance.system_recorder(found.id, now);
+            let file = instance.registry.lease(found.id);
+            let was_required = file.file().write(move |db| settings::allow_passwords(db, &recorder))?;
+            let before = if was_required { "now accepts" } else { "accepted them already; it accepts" };
+            outln!("{} {before} sign-ins with a password", found.subdomain);
+        }
         WorkspaceCommand::Delete { workspace, confirm } => {
             let found = find(instance, workspace, |status| status != "trashed")?;
             if *confirm != found.subdomain {

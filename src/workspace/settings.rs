@@ -21,6 +21,7 @@ use crate::api::{
 };
 use crate::auth::{Credential, TokenKind};
 use crate::storage::File;
+use crate::tenancy::ChangeRecorder;
 use crate::tenancy::indexing::Pass;
 use crate::tenancy::journal::Recorded;
 use crate::tenancy::locale_settings::{DEFAULT_COUNTRY, DEFAULT_LOCALE, DEFAULT_ZONE};
@@ -265,6 +266,15 @@ fn update(
         search_indexes::run(&file, &pass)?;
     }
     Ok(SettingsUpdate::Saved(settings))
+}
+
+/// No longer requires single sign-on. Returns whether it was required.
+pub fn allow_passwords(db: &Connection, recorder: &ChangeRecorder) -> Result<bool> {
+    let old = Settings::find(db)?;
+    let new = Settings { require_single_sign_on: false, ..old.clone() };
+    new.save(db)?;
+    recorder.updated(db, RECORDED, &old, &new)?;
+    Ok(old.require_single_sign_on)
 }
 
 /// Whether the caller can go on after single sign-on is required.

@@ -48,6 +48,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("user list", "--workspace acme"),
     ("user remove", "ada@example.com --workspace acme"),
     ("user set-role", "ada@example.com --workspace acme --role agent"),
+    ("workspace allow-passwords", "acme"),
     ("workspace create", "--name Acme --owner ada@example.com"),
     ("workspace delete", "acme --confirm acme"),
     ("workspace export", "acme customers"),
