@@ -188,6 +188,8 @@ BEYOND_SCHEMA = {
     "The id has already been taken.",
     "The customer account has already been taken.",
     "The email matches several contacts: use an id.",
+    "The issuer must be an https URL.",
+    "The issuer must be an https URL without query.",
     "The selected customer id is invalid.",
     "The selected invite is invalid.",
     "The selected role id is invalid.",

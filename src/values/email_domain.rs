@@ -23,16 +23,27 @@ impl FromStr for EmailDomain {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let ascii = idna::domain_to_ascii_strict(text).ok().filter(|ascii| ascii.contains('.'));
-        ascii.map(Self).ok_or_else(|| "must be a domain of email addresses.".into())
+        let ascii = idna::domain_to_ascii(text).ok();
+        let is_domain = |ascii: &String| ascii.contains('.') && ascii.len() <= 253 && ascii.split('.').all(is_label);
+        ascii.filter(is_domain).map(Self).ok_or_else(|| "must be a domain of email addresses.".into())
     }
+}
+
+/// Whether a label has only letters, digits and hyphens, and no hyphen at an end (RFC 5321, 4.1.2).
+fn is_label(label: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&label.len()) && label.bytes().all(is_plain) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 super::read_from_text!(EmailDomain);
 
 super::described!(
     EmailDomain,
-    json_schema!({"type": "string", "minLength": 3, "maxLength": 253, "examples": ["example.com"]})
+    json_schema!({
+        "type": "string", "minLength": 3, "maxLength": 253,
+        "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+$",
+        "examples": ["example.com"]
+    })
 );
 
 #[cfg(test)]
@@ -53,7 +64,9 @@ mod tests {
         ] {
             assert_eq!(domain.parse::<EmailDomain>().unwrap().has(email), has, "{domain} {email}");
         }
-        for bad in ["", "com", "a@example.com", "*.example.com", "exa mple.com", "example..com"] {
+        for bad in
+            ["", "com", "a@example.com", "*.example.com", "exa mple.com", "example..com", "-a.example", "a_b.example"]
+        {
             assert!(bad.parse::<EmailDomain>().is_err(), "{bad}");
         }
     }
