@@ -101,12 +101,17 @@ pub fn member(db: &Connection, token: &TokenInUse) -> rusqlite::Result<MemberChe
 
 /// Whether the workspace requires a second factor of its members.
 pub fn requires_second_factor(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM settings WHERE name = 'require_second_factor' AND value = '1'")?.exists([])
+    is_on(db, "require_second_factor")
 }
 
 /// Whether the workspace rejects members who signed in with a password.
 pub fn requires_single_sign_on(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM settings WHERE name = 'require_single_sign_on' AND value = '1'")?.exists([])
+    is_on(db, "require_single_sign_on")
+}
+
+/// Whether a setting of the workspace is on.
+fn is_on(db: &Connection, setting: &str) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM settings WHERE name = ?1 AND value = '1'")?.exists([setting])
 }
 
 /// Finds the integration key with this digest, if it is valid at this moment.
