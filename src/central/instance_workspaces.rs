@@ -138,7 +138,8 @@ pub struct InstanceWorkspace {
     created_at: Timestamp,
     /// Time of the last change to name, subdomain, status or owner (UTC).
     updated_at: Timestamp,
-    /// Domains whose addresses an identity provider of the workspace may prove. Empty: no provider is allowed.
+    /// Domains of email addresses. The identity provider of the workspace proves addresses of these domains only.
+    /// Empty: no provider is allowed.
     identity_domains: UniqueList<EmailDomain>,
     /// Time of the deletion (UTC). The server deletes the workspace `trash_days` later. Null if it is not in the trash.
     trashed_at: Option<Timestamp>,

@@ -2,7 +2,7 @@
 //!
 //! An identity that is connected to an account signs in as that account. Any other identity joins an account by its
 //! address only if both sides have proven it: the provider answers for the address, and the account has verified it.
-//! Otherwise, whoever registered a stranger's address first, here or there, would share the account.
+//! Otherwise an attacker could register a stranger's address, here or there, and would share the stranger's account.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The identity provider of a workspace. Its owner describes it. An operator allows it by naming the domains of email
-//! addresses that are the workspace's: whoever runs the mail of a domain can reset the passwords of its addresses
-//! anyway, so the provider may prove these addresses and no others.
+//! The identity provider of a workspace. Its owner describes it. An operator allows it by naming the workspace's domains
+//! of email addresses. The provider proves addresses of these domains and no others. That gives no new power: the mail
+//! server of a domain receives the mails that reset the passwords of its addresses.
 
 use std::sync::Arc;
 
@@ -53,7 +53,8 @@ const ROUTES: &[Route] = &[
 /// The identity provider of a workspace.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct WorkspaceProvider {
-    /// Domains whose addresses the provider may prove. Only an operator changes them. Empty: no provider is allowed.
+    /// Domains of email addresses. The provider proves addresses of these domains only. An operator sets them. Empty: no
+    /// provider is allowed.
     domains: UniqueList<EmailDomain>,
     /// Name on the button. Null if no provider is set.
     name: Option<String>,
@@ -84,7 +85,8 @@ pub struct ProviderChanges {
     client_secret: Option<Text<500>>,
 }
 
-/// A row of the table.
+/// A row of the table. The default is a workspace without one.
+#[derive(Default)]
 struct StoredProvider {
     domains: UniqueList<EmailDomain>,
     name: Option<String>,
@@ -148,7 +150,7 @@ fn remove(ctx: &mut Ctx<'_>, api::Uuid(id): api::Uuid) -> Result<Done> {
     Ok(Done)
 }
 
-/// Sets the domains whose addresses the provider of a workspace may prove.
+/// Sets the domains of a workspace. Its provider proves addresses of these domains only.
 pub fn set_domains(db: &Connection, id: Uuid, domains: &UniqueList<EmailDomain>, origin: &Origin) -> Result<()> {
     db.prepare_cached(
         "INSERT INTO workspace_providers (workspace_id, domains) VALUES (?1, ?2)
@@ -164,26 +166,10 @@ fn record(db: &Connection, origin: &Origin, action: &'static str, id: Uuid, deta
 }
 
 fn shown(ctx: &Ctx<'_>, id: Uuid) -> Result<WorkspaceProvider> {
-    let stored = find(ctx.db, id)?;
+    let StoredProvider { domains, name, issuer, client_id, client_secret } = find(ctx.db, id)?.unwrap_or_default();
     let callback_url = Provider::callback_url(&ctx.request.instance.public_url().central(), &id.to_string());
-    Ok(match stored {
-        Some(StoredProvider { domains, name, issuer, client_id, client_secret }) => WorkspaceProvider {
-            domains,
-            name,
-            issuer,
-            client_id,
-            has_client_secret: client_secret.is_some(),
-            callback_url,
-        },
-        None => WorkspaceProvider {
-            domains: UniqueList::default(),
-            name: None,
-            issuer: None,
-            client_id: None,
-            has_client_secret: false,
-            callback_url,
-        },
-    })
+    let has_client_secret = client_secret.is_some();
+    Ok(WorkspaceProvider { domains, name, issuer, client_id, has_client_secret, callback_url })
 }
 
 fn find(db: &Connection, id: Uuid) -> rusqlite::Result<Option<StoredProvider>> {

@@ -27,7 +27,7 @@ pub struct Provider {
     pub scopes: Vec<String>,
     /// The only domains of addresses that may sign in. Empty: all.
     pub allowed_domains: Vec<EmailDomain>,
-    /// Domains whose addresses count as proven without `email_verified`.
+    /// An address of these domains counts as proven without `email_verified`.
     pub trusted_domains: Vec<EmailDomain>,
     /// Whether a sign-in counts as one with a second factor.
     pub second_factor: bool,

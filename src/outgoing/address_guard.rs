@@ -1,4 +1,4 @@
-//! Keeps requests whose URL comes from a tenant away from the server's own network.
+//! A guard for URLs of tenants. It rejects addresses in the server's own network.
 
 use std::io;
 use std::net::IpAddr;

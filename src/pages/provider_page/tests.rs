@@ -272,7 +272,7 @@ fn new_keys_are_read_when_one_is_unknown_and_metadata_once_an_hour() {
     let readings = || (stub.requests("/.well-known/openid-configuration"), stub.requests("/jwks"));
     assert!(sign_in(0).is_ok() && sign_in(10).is_ok());
     assert_eq!(readings(), (1, 1));
-    // Whoever sends unknown keys does not cause a request for each.
+    // Unknown keys cause no request within a minute of the last reading.
     stub.rotate_key();
     assert!(matches!(sign_in(30), Err(ProviderError::Invalid(_))));
     assert_eq!(readings(), (1, 1));
