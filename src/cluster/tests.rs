@@ -537,8 +537,13 @@ fn take_turns(steps: Vec<OwnerStep>) {
     }
     owners.kept[0].stub.heal();
     owners.take_over(1);
-    owners.write(1, "test-last");
-    assert!(owners.kept[1].answered.contains("test-last"));
+    // The outcome may be unknown on a machine that is busy for longer than the patience of the log.
+    let is_answered = (0..20).any(|n| {
+        let name = format!("test-last-{n}");
+        owners.write(1, &name);
+        owners.kept[1].answered.contains(&name)
+    });
+    assert!(is_answered, "the last owner serves");
     owners.check(&owners.kept[0].names_in_store());
 }
 
