@@ -15,6 +15,7 @@ use crate::api::{
 };
 use crate::auth::Origin;
 use crate::central::backup_status::{BackupOutcome, BackupStatus};
+use crate::central::central_audit_log::CentralAuditEvent;
 use crate::instance::Instance;
 use crate::node_state::{BackupTask, BackupWork};
 use crate::tenancy::{JobProgress, JobSlot};
@@ -166,14 +167,14 @@ fn take_and_copy(
     let log = instance.store_log.as_deref();
     let made = super::take(&config.data_dir, log, &repository, BackupScope::Everything, now, progress)?;
     let details = json!({"backup": made.name, "workspaces": made.manifest.workspaces.len()});
-    instance.central.record_or_log(origin.clone(), "backup.created", details.clone());
+    instance.central.record_or_log(origin.clone(), CentralAuditEvent::new("backup.created").with(details.clone()));
     let place = match config.offsite()? {
         Some(settings) => {
             let place = RemoteRepository::open(&settings)?;
             place.upload(&made, &repository, &settings, &config.data_dir, |_| {}).with_context(|| {
                 format!("{} is on this machine, but was not copied to {}", made.name, place.place())
             })?;
-            instance.central.record_or_log(origin.clone(), "backup.copied", details);
+            instance.central.record_or_log(origin.clone(), CentralAuditEvent::new("backup.copied").with(details));
             Some(place.place())
         }
         None => None,
@@ -199,7 +200,7 @@ fn verify(ctx: &BlockingCtx<'_>, BackupName(name): BackupName) -> Result<Accepte
         })?;
         backup.save_verification(&Verification { at: now, problems: problems.clone() })?;
         let details = json!({"backup": backup.name, "problems": problems.len()});
-        instance.central.record_or_log(origin, "backup.verified", details);
+        instance.central.record_or_log(origin, CentralAuditEvent::new("backup.verified").with(details));
         match problems.len() {
             0 => Ok(backup.name),
             1 => anyhow::bail!("1 of {count} files is damaged"),

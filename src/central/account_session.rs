@@ -244,11 +244,7 @@ pub fn verify(ctx: &BlockingCtx<'_>, rate_limit: &RateLimit, given: &Login) -> R
     if matches!(verified, Err(Error::InvalidCredentials)) {
         let event = CentralAuditEvent::new("login.failed").of_address(&given.email).with(json!({"reason": "password"}));
         let event = CentralAuditEvent { account_id: account.as_ref().map(|account| account.id), ..event };
-        let noted = ctx.instance.central.record_event(ctx.request.origin(), event);
-        // The password is wrong even if the audit entry cannot be written.
-        if let Err(error) = noted {
-            tracing::warn!(%error, "could not record a failed login in the audit log");
-        }
+        ctx.instance.central.record_or_log(ctx.request.origin(), event);
     }
     let verified = verified?;
     let account = account.ok_or(Error::InvalidCredentials)?;

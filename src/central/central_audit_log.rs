@@ -259,9 +259,11 @@ impl Central {
         self.write(move |db| Ok(record(db, &origin, event.clone())?))
     }
 
-    /// Writes an entry about work that is done. If that fails, the log of the server says so.
-    pub fn record_or_log(&self, origin: Origin, action: &'static str, details: Value) {
-        if let Err(error) = self.record_event(origin, CentralAuditEvent::new(action).with(details)) {
+    /// Writes an entry about work that is done, or about a login that was rejected. If that fails, the log of the server
+    /// says so.
+    pub fn record_or_log(&self, origin: Origin, event: CentralAuditEvent) {
+        let action = event.action;
+        if let Err(error) = self.record_event(origin, event) {
             tracing::error!(%error, action, "an event was not recorded in the audit log");
         }
     }

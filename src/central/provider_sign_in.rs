@@ -42,9 +42,7 @@ pub fn sign_in(
             None => event,
         };
         let event = event.with(json!({"reason": error.code(), "provider": provider.id}));
-        if let Err(error) = ctx.instance.central.record_event(ctx.request.origin(), event) {
-            tracing::warn!(%error, "could not record a failed login in the audit log");
-        }
+        ctx.instance.central.record_or_log(ctx.request.origin(), event);
     }
     found
 }

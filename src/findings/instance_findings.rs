@@ -11,6 +11,7 @@ use super::{Check, Finding, FindingKind, Remedy};
 use crate::api::field::{Field, OF_JOBS, labelled};
 use crate::api::resource::Resource;
 use crate::api::{self, Accepted, BlockingCtx, Error, Needs, Ok200, Result, Route, blocking, get, post};
+use crate::central::central_audit_log::CentralAuditEvent;
 use crate::tenancy::JobProgress;
 use crate::values::Timestamp;
 
@@ -137,7 +138,7 @@ fn fix(ctx: &BlockingCtx<'_>, api::Uuid(id): api::Uuid) -> Result<Ok200<Instance
         |error: anyhow::Error| error.downcast::<Error>().unwrap_or_else(|error| Error::Internal(format!("{error:#}")));
     found.fix(ctx.instance, ctx.now).map_err(failed)?;
     let details = json!({"what": found.what, "kind": found.kind, "problem": found.problem});
-    ctx.instance.central.record_or_log(ctx.request.origin(), "finding.fixed", details);
+    ctx.instance.central.record_or_log(ctx.request.origin(), CentralAuditEvent::new("finding.fixed").with(details));
     check.save(data).map_err(failed)?;
     list(ctx)
 }
