@@ -3,17 +3,18 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::error::{Error, Result};
 
-/// A strong entity tag: a digest of the body.
+/// A strong entity tag: a digest of the body. It detects changes and is no proof: who could make two bodies with one tag may
+/// write both.
 #[derive(Debug)]
 pub struct ETag(String);
 
 impl ETag {
     pub fn of(body: &[u8]) -> Self {
-        Self(URL_SAFE_NO_PAD.encode(&Sha256::digest(body)[..16]))
+        Self(URL_SAFE_NO_PAD.encode(xxh3_128(body).to_be_bytes()))
     }
 
     /// The tag of the same state in a content coding. Other bytes need another tag.
