@@ -206,8 +206,9 @@ impl RequestLog {
         if let Ok(value) = HeaderValue::from_str(id) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
+        let mut workspace = Uuid::encode_buffer();
+        let workspace = self.workspace.as_ref().map(|id| &*id.hyphenated().encode_lower(&mut workspace));
         if let Some(fault) = &self.fault {
-            let workspace = self.workspace.map(tracing::field::display);
             tracing::error!(request_id = id, route = self.labels.route, workspace, fault, "a request failed");
         }
         tracing::info!(
@@ -216,7 +217,7 @@ impl RequestLog {
             route = self.labels.route,
             path = self.labels.route.is_empty().then(|| shown_path(self.uri.path())),
             layer = self.labels.layer,
-            workspace = self.workspace.map(tracing::field::display),
+            workspace,
             subdomain = self.subdomain,
             account = self.account,
             node = self.node,

@@ -72,11 +72,11 @@ impl JsonFields<'_, '_> {
 
 impl Visit for JsonFields<'_, '_> {
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.write(field, |to| write!(to, "{value}"));
+        self.write(field, |to| to.write_str(itoa::Buffer::new().format(value)));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.write(field, |to| write!(to, "{value}"));
+        self.write(field, |to| to.write_str(itoa::Buffer::new().format(value)));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
