@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use anyhow::{Context, ensure};
 use rusqlite::Connection;
@@ -56,8 +57,18 @@ impl FileKind {
 
     /// The version of a file after all migrations.
     pub fn version(self) -> i64 {
-        self.runner().get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0)
+        // Every opening of a file asks for it, and a runner parses the names of all migrations.
+        static CENTRAL: LazyLock<i64> = LazyLock::new(|| last_version(&FileKind::Central.runner()));
+        static WORKSPACE: LazyLock<i64> = LazyLock::new(|| last_version(&FileKind::Workspace.runner()));
+        match self {
+            Self::Central => *CENTRAL,
+            Self::Workspace => *WORKSPACE,
+        }
     }
+}
+
+fn last_version(runner: &refinery::Runner) -> i64 {
+    runner.get_migrations().iter().map(|migration| i64::from(migration.version())).max().unwrap_or(0)
 }
 
 /// Migrates an open file to the current version. If it is current, this costs only a read of the file's header.
