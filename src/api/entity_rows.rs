@@ -38,7 +38,7 @@ pub fn change<T: Entity>(db: &Connection, recorder: &ChangeRecorder, old: &T, mu
 /// Replaces a row by a prepared one that has its times. Returns it as stored.
 pub fn rewrite<T: Entity>(db: &Connection, recorder: &ChangeRecorder, old: &T, mut new: T) -> Result<T> {
     new.check(db, Some(old))?;
-    new.save(db)?;
+    new.save(db, old)?;
     new.index(db, Some(old))?;
     recorder.updated(db, T::RECORDED, old, &new)?;
     Ok(new)
@@ -57,7 +57,7 @@ pub fn merge<T: Entity>(db: &Connection, recorder: &ChangeRecorder, old: &T, mut
     gone.release(db, recorder)?;
     gone.delete(db)?;
     new.check(db, Some(old))?;
-    new.save(db)?;
+    new.save(db, old)?;
     new.index(db, Some(old))?;
     recorder.merged(db, T::RECORDED, (old, &new), gone)?;
     Ok(new)
@@ -92,7 +92,7 @@ pub fn redirect_each<T: Entity>(
         let mut new = old.clone();
         redirect(&mut new);
         *new.server_fields().updated_at = recorder.at;
-        new.save(db)?;
+        new.save(db, &old)?;
         count += 1;
         Ok(recorder.updated(db, T::RECORDED, &old, &new)?)
     })?;

@@ -1,6 +1,6 @@
 //! The columns of a table, named once.
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, ToSql};
 
 /// A struct that is a row of a table. Implemented by `record!`.
 ///
@@ -16,8 +16,31 @@ pub trait Stored: Sized {
     fn find(db: &Connection, id: i64) -> rusqlite::Result<Option<Self>>;
     /// Inserts the row and returns its key. SQLite assigns the key if `id` is 0.
     fn insert(&self, db: &Connection) -> rusqlite::Result<i64>;
-    fn save(&self, db: &Connection) -> rusqlite::Result<()>;
     fn delete(&self, db: &Connection) -> rusqlite::Result<()>;
+    /// The columns in which this row differs from another.
+    fn columns_unlike(&self, other: &Self) -> Vec<&'static str>;
+    /// The value of a column.
+    fn value(&self, column: &str) -> &dyn ToSql;
+
+    /// Writes what this row has changed of `old`, which the file has. SQLite writes each index again that has a column which
+    /// the statement names, so it names no other columns.
+    fn save(&self, db: &Connection, old: &Self) -> rusqlite::Result<()> {
+        let changed = self.columns_unlike(old);
+        let is_computed_anew = |from: &str| changed.iter().any(|column| from.contains(&format!(":{column}")));
+        let computed = Self::COMPUTED.iter().filter(|(_, from)| is_computed_anew(from));
+        let set = changed.iter().map(|column| format!("{column} = :{column}"));
+        let set: Vec<String> = set.chain(computed.map(|(column, from)| format!("{column} = {from}"))).collect();
+        if set.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("UPDATE {} SET {} WHERE id = :id", Self::TABLE, set.join(", "));
+        let mut statement = db.prepare_cached(&sql)?;
+        for index in 1..=statement.parameter_count() {
+            let value = self.value(statement.parameter_name(index).unwrap_or_default().trim_start_matches(':'));
+            statement.raw_bind_parameter(index, value)?;
+        }
+        statement.raw_execute().map(|_| ())
+    }
 }
 
 /// Implements [`Stored`] for a struct whose fields are named like the columns of its table.
@@ -53,19 +76,24 @@ macro_rules! record {
                 db.prepare_cached(SQL)?.insert(rusqlite::params![self.id, $(self.$field),+])
             }
 
-            fn save(&self, db: &rusqlite::Connection) -> rusqlite::Result<()> {
-                const SQL: &str = concat!(
-                    "UPDATE ", $table, " SET id = id", $(", ", stringify!($field), " = :", stringify!($field)),+
-                    $($(, ", ", stringify!($made), " = ", $from)+)?,
-                    " WHERE id = :id"
-                );
-                db.prepare_cached(SQL)?.execute(rusqlite::params![$(self.$field),+, self.id])?;
-                Ok(())
-            }
-
             fn delete(&self, db: &rusqlite::Connection) -> rusqlite::Result<()> {
                 db.prepare_cached(concat!("DELETE FROM ", $table, " WHERE id = ?1"))?.execute([self.id])?;
                 Ok(())
+            }
+
+            fn columns_unlike(&self, other: &Self) -> Vec<&'static str> {
+                let mut columns = Vec::new();
+                $(if self.$field != other.$field {
+                    columns.push(stringify!($field));
+                })+
+                columns
+            }
+
+            fn value(&self, column: &str) -> &dyn rusqlite::ToSql {
+                $(if column == stringify!($field) {
+                    return &self.$field;
+                })+
+                &self.id
             }
         }
     };

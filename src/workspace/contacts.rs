@@ -294,8 +294,13 @@ impl Editable for Contact {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use proptest::prelude::*;
+    use proptest::sample::select;
+    use proptest::test_runner::TestRunner;
+    use serde_json::{Map, Value, json};
 
+    use super::*;
+    use crate::storage::Stored;
     use crate::tests::TestServer;
 
     #[test]
@@ -314,6 +319,44 @@ mod tests {
             assert_eq!(&made[field], value, "{field}");
         }
         assert_eq!(server.admin().get(&format!("/contacts/{}", made["id"])).ok(), made);
+    }
+
+    /// A change writes the columns that it changes, and those that SQL computes from them.
+    #[test]
+    fn any_change_is_kept_with_what_is_computed_from_it() {
+        let server = TestServer::new();
+        server.admin().post("/contacts", json!({"last_name": "B"})).created();
+        let names =
+            [("first_name", false), ("last_name", true), ("company", false), ("email", false), ("comment", false)];
+        let value = |is_required: bool| {
+            let values = prop_oneof![Just(Value::Null), select(vec!["Zoé", "A", "é"]).prop_map(Value::from)];
+            values.prop_filter("a required name", move |value| !is_required || !value.is_null())
+        };
+        let change = names.map(|(name, is_required)| match name {
+            "email" => prop::option::of(Just(json!("a@example.com"))).boxed(),
+            _ => prop::option::of(value(is_required)).boxed(),
+        });
+        let mut runner =
+            TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) });
+        let ran = runner.run(&change, |change| {
+            let change: Map<String, Value> =
+                names.iter().zip(change).filter_map(|((name, _), value)| Some(((*name).to_owned(), value?))).collect();
+            let mut expected = server.admin().get("/contacts/1").ok();
+            let changed = server.admin().put("/contacts/1", Value::from(change.clone())).created();
+            expected.as_object_mut().unwrap().extend(change);
+            expected["updated_at"] = changed["updated_at"].clone();
+            prop_assert_eq!(&changed, &expected);
+            prop_assert_eq!(server.admin().get("/contacts/1").ok(), expected);
+            let computed = server.instance.registry.lease(server.acme.id).file().read(|db| {
+                let wrong =
+                    Contact::COMPUTED.iter().map(|(column, from)| format!("{column} IS NOT {}", from.replace(':', "")));
+                let sql = format!("SELECT {} FROM contacts", wrong.collect::<Vec<_>>().join(" OR "));
+                Ok::<_, Error>(db.query_row(&sql, [], |row| row.get::<_, bool>(0))?)
+            });
+            prop_assert!(!computed.unwrap(), "a computed column is wrong");
+            Ok(())
+        });
+        ran.unwrap();
     }
 
     #[test]

@@ -290,7 +290,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<IntegrationKeyChanges>
     require_grantable(ctx.principal()?, [&old.permissions, &new.permissions])?;
     (key.name, key.permissions, key.active, key.expires_at) = (new.name, new.permissions, new.active, new.expires_at);
     key.updated_at = ctx.now;
-    key.save(ctx.db)?;
+    key.save(ctx.db, &old)?;
     ctx.recorder()?.updated(ctx.db, RECORDED, &old, &key)?;
     Ok(Saved(key))
 }
@@ -307,7 +307,7 @@ fn rotate(ctx: &BlockingCtx<'_>, Id(id): Id, Json(rotation): Json<KeyRotation>) 
         require_grantable(&principal, [&key.permissions])?;
         let secret = key.take_new_secret()?;
         key.updated_at = now;
-        key.save(db)?;
+        key.save(db, &old)?;
         let ending = "UPDATE integration_key_secrets SET expires_at = ?2 WHERE key_id = ?1 AND expires_at IS NULL";
         db.prepare_cached(ending)?.execute((id, now.plus(grace)))?;
         let over = "DELETE FROM integration_key_secrets WHERE key_id = ?1 AND expires_at <= ?2";
@@ -343,7 +343,7 @@ pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
         ctx.require_permission(UPDATE)?;
         require_grantable(principal, [&old.permissions])?;
         let new = IntegrationKey { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
-        new.save(ctx.db)?;
+        new.save(ctx.db, &old)?;
         Ok(recorder.updated(ctx.db, RECORDED, &old, &new)?)
     })
 }

@@ -176,7 +176,7 @@ fn regenerate(ctx: &mut Ctx<'_>, scope: CustomerParam, Id(id): Id) -> Result<Sav
     let old = crud::find::<Cti>(ctx, &scope, id)?;
     let (token, last_four) = routing_tokens::generate(PREFIX)?;
     let cti = Cti { last_four: Some(last_four), updated_at: ctx.now, ..old.clone() };
-    cti.save(ctx.db)?;
+    cti.save(ctx.db, &old)?;
     routing_tokens::save(ctx.db, TABLE, id, &token)?;
     ctx.recorder()?.updated(ctx.db, <Cti as Declared>::RECORDED, &old, &cti)?;
     Ok(Saved(CtiShown { cti, token }))

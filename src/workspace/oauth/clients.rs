@@ -230,7 +230,7 @@ fn update(ctx: &mut Ctx<'_>, Id(id): Id, changes: Changes<OAuthClientChanges>) -
     };
     client.check()?;
     require_grantable(ctx.principal()?, [&old.scopes.permissions(), &client.scopes.permissions()])?;
-    client.save(ctx.db)?;
+    client.save(ctx.db, &old)?;
     ctx.recorder()?.updated(ctx.db, RECORDED, &old, &client)?;
     Ok(Saved(client))
 }
@@ -243,7 +243,7 @@ fn rotate_secret(ctx: &mut Ctx<'_>, Id(id): Id) -> Result<Saved<OAuthClientShown
     }
     let mut client = OAuthClient { updated_at: ctx.now, ..old.clone() };
     let client_secret = client.take_new_secret()?;
-    client.save(ctx.db)?;
+    client.save(ctx.db, &old)?;
     ctx.recorder()?.updated(ctx.db, RECORDED, &old, &client)?;
     Ok(Saved(OAuthClientShown { client, client_secret }))
 }
@@ -287,7 +287,7 @@ pub fn move_all(ctx: &Ctx<'_>, from: i64, to: i64) -> Result<()> {
         ctx.require_permission(UPDATE)?;
         require_grantable(principal, [&old.scopes.permissions()])?;
         let new = OAuthClient { customer_id: Some(to), updated_at: ctx.now, ..old.clone() };
-        new.save(ctx.db)?;
+        new.save(ctx.db, &old)?;
         Ok(recorder.updated(ctx.db, RECORDED, &old, &new)?)
     })
 }
