@@ -119,6 +119,7 @@ impl LeaseWaiter {
     pub fn attempt(&mut self, now: Instant) -> anyhow::Result<Attempt> {
         let began = Instant::now();
         let (held, tag) = read_lease(&self.store)?.unzip();
+        let seen = now + began.elapsed();
         let epoch = match held {
             None => 0,
             Some(held) if held.is_shared => {
@@ -128,7 +129,7 @@ impl LeaseWaiter {
                 let Some(placed) = nodes::end_sharing(&self.store)? else { return Ok(Attempt::HeldBy(held.node)) };
                 held.epoch.max(placed)
             }
-            Some(held) if self.is_free(&held, now)? => held.epoch,
+            Some(held) if self.is_free(&held, now, seen)? => held.epoch,
             Some(held) => return Ok(Attempt::HeldBy(held.node)),
         };
         // A new epoch for the own lease as well: a copy of the data directory may hold it.
@@ -139,11 +140,13 @@ impl LeaseWaiter {
 
     /// Notes that several nodes serve together, unless one server serves alone. Returns the epoch, or that server.
     pub fn share(&mut self, now: Instant) -> anyhow::Result<Result<u64, String>> {
+        let began = Instant::now();
         let (held, tag) = read_lease(&self.store)?.unzip();
+        let seen = now + began.elapsed();
         let epoch = match held {
             None => 0,
             Some(held) if held.is_shared => return Ok(Ok(held.epoch)),
-            Some(held) if self.is_free(&held, now)? => held.epoch,
+            Some(held) if self.is_free(&held, now, seen)? => held.epoch,
             Some(held) => return Ok(Err(held.node)),
         };
         let lease = StoredLease { is_shared: true, ..self.own(epoch + 1) };
@@ -154,8 +157,9 @@ impl LeaseWaiter {
         }
     }
 
-    /// Whether nobody holds a lease any more, or only this data directory.
-    fn is_free(&mut self, held: &StoredLease, now: Instant) -> anyhow::Result<bool> {
+    /// Whether nobody holds a lease any more, or only this data directory. `now` is the time before it was read, `seen` the
+    /// time afterwards: its holder may have renewed it just before the response.
+    fn is_free(&mut self, held: &StoredLease, now: Instant, seen: Instant) -> anyhow::Result<bool> {
         if held.nonce == self.nonce || held.is_released {
             return Ok(true);
         }
@@ -169,19 +173,21 @@ impl LeaseWaiter {
                 held.node
             );
         }
-        let first_seen = self.seen.note(held.clone(), now);
+        let first_seen = self.seen.note(held.clone(), seen);
         // The lease is as long as its holder believes.
         Ok(now.duration_since(first_seen) >= self.length.max(Duration::from_millis(held.length_ms)))
     }
 
     /// Whether the nodes that served together have left, or have not renewed their objects for the time of a lease.
     fn are_nodes_gone(&mut self, now: Instant) -> anyhow::Result<bool> {
+        let began = Instant::now();
         let nodes = nodes::read_nodes(&self.store)?;
+        let seen = now + began.elapsed();
         let present = || nodes.iter().filter(|(_, (node, _))| !node.has_left && node.nonce != self.nonce);
         let counters: BTreeMap<String, u64> = present().map(|(name, (node, _))| (name.clone(), node.counter)).collect();
         let longest = present().map(|(_, (node, _))| node.length_ms).max();
         let Some(longest) = longest else { return Ok(true) };
-        let first_seen = self.seen_nodes.note(counters, now);
+        let first_seen = self.seen_nodes.note(counters, seen);
         Ok(now.duration_since(first_seen) >= self.length.max(Duration::from_millis(longest)))
     }
 

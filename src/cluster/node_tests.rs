@@ -98,17 +98,29 @@ impl Cluster {
     }
 
     fn waiter(&self, node: usize) -> NodeWaiter {
+        self.waiter_with(node, LENGTH)
+    }
+
+    fn waiter_with(&self, node: usize, length: Duration) -> NodeWaiter {
         fs::create_dir_all(self.data(node).join("keys")).unwrap();
         let options = nodes::NodeOptions {
             name: format!("node-{node}"),
             nonce: lease::nonce_of(&self.data(node)).unwrap(),
             url: format!("http://node-{node}"),
-            length: LENGTH,
+            length,
         };
         NodeWaiter::new(self.store(), options)
     }
 
     fn start(&mut self, node: usize) {
+        self.start_unannounced(node);
+        // As a server that announces itself.
+        for other in self.running.values() {
+            other.log.nodes().unwrap().refresh().unwrap();
+        }
+    }
+
+    fn start_unannounced(&mut self, node: usize) {
         let nodes = self.waiter(node).attempt(1, Instant::now()).unwrap().expect("nobody is in the way");
         let server: Arc<dyn NodeServer> = Arc::new(CallingServer(Arc::clone(&self.servers)));
         nodes.serve(Arc::downgrade(&server));
@@ -133,10 +145,6 @@ impl Cluster {
         file.open().unwrap();
         self.servers.lock().insert(format!("http://node-{node}"), Arc::clone(&log));
         self.running.insert(node, RunningNode { log, file, _server: server });
-        // As a server that announces itself.
-        for other in self.running.values() {
-            other.log.nodes().unwrap().refresh().unwrap();
-        }
     }
 
     /// Does rounds until each node knows the last placement, and nothing is left to be handed over. The nodes also do
@@ -297,9 +305,8 @@ proptest! {
                     fs::remove_dir_all(cluster.data(node)).unwrap();
                     // The name of the lost disk is free when the time of its lease is over.
                     let mut waiter = cluster.waiter(node);
-                    let now = Instant::now();
-                    prop_assert!(waiter.attempt(1, now).unwrap().is_none());
-                    prop_assert!(waiter.attempt(1, now + LENGTH).unwrap().is_some());
+                    prop_assert!(waiter.attempt(1, Instant::now()).unwrap().is_none());
+                    prop_assert!(waiter.attempt(1, Instant::now() + LENGTH).unwrap().is_some());
                     cluster.start(node);
                 }
                 Step::Fail(fault) => cluster.stub.fault(fault),
@@ -349,6 +356,39 @@ fn shards_move_to_a_node_that_joins_and_from_one_that_leaves_or_dies() {
     assert_eq!(first.other_urls(), [""; 0]);
 }
 
+/// A node that joins reads the end of the central log, and is told of later commits.
+#[test]
+fn a_commit_waits_for_a_node_that_its_node_does_not_know_yet() {
+    let mut cluster = Cluster::new(2);
+    cluster.start_unannounced(2);
+    cluster.running[&2].log.catch_up().unwrap();
+    let known = cluster.running[&0].log.nodes().unwrap().other_urls();
+    assert_eq!(known, ["http://node-1"]);
+    cluster.write(0, "one", 100);
+    assert!(has(&cluster.running[&2].file, "one"));
+}
+
+/// A node renews its object at the moment at which another takes over from it.
+#[test]
+fn a_node_that_was_late_serves_only_what_nobody_takes_over() {
+    let cluster = Cluster::new(1);
+    let length = Duration::from_millis(500);
+    let start = |node| cluster.waiter_with(node, length).attempt(1, Instant::now()).unwrap().unwrap();
+    let (first, second) = (start(1), start(2));
+    second.round_now();
+    while first.is_valid() || second.is_valid() {
+        thread::yield_now();
+    }
+    // The second has looked at the first, and is about to take over.
+    second.round_with(Instant::now() + length, || {
+        first.round_now();
+        assert!(first.is_valid());
+        Ok(())
+    });
+    let (stored, _) = nodes::read_placement(&cluster.store()).unwrap().unwrap();
+    assert!(stored.nodes.contains("node-1"), "it serves, and the others have taken over");
+}
+
 fn id_of(last: u8) -> Uuid {
     let mut bytes = [7; 16];
     bytes[15] = last;
@@ -380,9 +420,8 @@ fn a_server_that_serves_alone_after_the_nodes_is_not_disturbed_by_one_that_was_p
     let nonce = lease::nonce_of(disk.path()).unwrap();
     let mut alone = LeaseWaiter::new(cluster.store(), "alone", nonce, LENGTH);
     assert_eq!(alone.share(Instant::now()).unwrap(), Ok(1));
-    let now = Instant::now();
-    assert!(matches!(alone.attempt(now).unwrap(), Attempt::HeldBy(_)), "the node may be alive");
-    let Attempt::Taken(lease) = alone.attempt(now + LENGTH).unwrap() else { panic!("the node is gone") };
+    assert!(matches!(alone.attempt(Instant::now()).unwrap(), Attempt::HeldBy(_)), "the node may be alive");
+    let Attempt::Taken(lease) = alone.attempt(Instant::now() + LENGTH).unwrap() else { panic!("the node is gone") };
     let node = &cluster.running[&0];
     let nodes = node.log.nodes().unwrap();
     assert!(lease.epoch() > nodes.placement_version());

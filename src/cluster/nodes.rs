@@ -130,7 +130,9 @@ impl NodeWaiter {
     /// Takes part in the placement. `epoch` is that of the lease. `None` while another node with the same name, or one of
     /// another version, may be alive.
     pub fn attempt(&mut self, epoch: u64, now: Instant) -> anyhow::Result<Option<Arc<Nodes>>> {
+        let asked = Instant::now();
         let stored = read_nodes(&self.store)?;
+        let seen = now + asked.elapsed();
         let own = StoredNode {
             nonce: self.options.nonce.clone(),
             process: super::nonce()?,
@@ -153,7 +155,7 @@ impl NodeWaiter {
             if node.has_left || !is_in_the_way {
                 continue;
             }
-            let (counter, since) = *self.seen.entry(name.clone()).or_insert((node.counter, now));
+            let (counter, since) = *self.seen.entry(name.clone()).or_insert((node.counter, seen));
             ensure!(
                 counter == node.counter || !has_own_name,
                 "another node with the name {name} serves: give each node its own node_name"
@@ -184,7 +186,7 @@ impl NodeWaiter {
             store: Arc::clone(&self.store),
             options: self.options.clone(),
             own: Mutex::new((own, tag)),
-            others: Mutex::new(others.map(|(name, (node, _))| (name, KnownNode { node, changed: now })).collect()),
+            others: Mutex::new(others.map(|(name, (node, _))| (name, KnownNode { node, changed: seen })).collect()),
             placement: RwLock::new(KnownPlacement { placement, tag: placement_tag, leaving: BTreeSet::new() }),
             reading: Mutex::default(),
             server: OnceLock::new(),
@@ -294,6 +296,19 @@ impl Nodes {
         taking_part.filter(|other| !other.node.has_left).map(|other| other.node.url.clone()).collect()
     }
 
+    /// The addresses of the other nodes that take part by the placement in the store. This node may not know them yet.
+    pub fn stored_urls(&self) -> anyhow::Result<Vec<String>> {
+        let (placement, _) = read_placement(&self.store)?.context("the store has lost the placement")?;
+        let mut urls = Vec::new();
+        for name in placement.nodes.iter().filter(|name| **name != self.options.name) {
+            match self.owner_named(name) {
+                Owner::Node { url, .. } => urls.push(url),
+                _ => urls.extend(read_node(&self.store, name)?.map(|(node, _)| node.url)),
+            }
+        }
+        Ok(urls)
+    }
+
     /// Repeats rounds until the server stops. If another data directory has taken the name of this node, the process
     /// ends.
     pub fn keep(self: &Arc<Self>, supervisor: &Arc<Supervisor>, log: Weak<StoreLog>) -> std::io::Result<()> {
@@ -324,7 +339,12 @@ impl Nodes {
 
     #[cfg(test)]
     pub fn round_at(&self, now: Instant) {
-        self.round(now, || Ok(())).unwrap();
+        self.round_with(now, || Ok(()));
+    }
+
+    #[cfg(test)]
+    pub fn round_with(&self, now: Instant, catch_up: impl FnOnce() -> anyhow::Result<()>) {
+        self.round(now, catch_up).unwrap();
     }
 
     /// Waits until the next round, and returns whether the server stops.
@@ -347,20 +367,35 @@ impl Nodes {
     /// it has changed the placement. A node that was late may serve again once it takes part, so that the others tell it
     /// of their commits, and has caught up with the central file since.
     fn round(&self, now: Instant, catch_up: impl FnOnce() -> anyhow::Result<()>) -> Result<bool, RoundError> {
-        let (began, was_valid) = (Instant::now(), self.is_valid());
+        let began = Instant::now();
         self.renew(false)?;
-        {
+        let (takes_part, is_late, seen) = {
             let reading = self.reading.lock();
             self.read(&reading)?;
-            self.look_at(now, |_| true)?;
-        }
-        if self.placement.read().placement.nodes.contains(&self.options.name) {
-            if !was_valid {
+            self.look_at(|| now + began.elapsed(), |_| true)?;
+            let placement = self.placement.read().placement.clone();
+            let takes_part = placement.nodes.contains(&self.options.name);
+            // Another node may have found this one late, and may be about to take over. Then only one of the two changes
+            // of the placement succeeds.
+            let is_late = !self.is_valid();
+            if takes_part && is_late && !self.change(&reading, placement)? {
+                return Ok(false);
+            }
+            (takes_part, is_late, self.placement.read().tag.clone())
+        };
+        if takes_part {
+            if is_late {
                 catch_up()?;
             }
             self.renewed.note(began);
         }
-        Ok(self.act(&self.reading.lock(), now)?)
+        let reading = self.reading.lock();
+        // The objects of the nodes were read before the placement that is known by now.
+        if self.placement.read().tag != seen {
+            self.wake();
+            return Ok(false);
+        }
+        Ok(self.act(&reading, now)?)
     }
 
     /// Renews the object of this node.
@@ -384,11 +419,13 @@ impl Nodes {
         Ok(())
     }
 
-    /// Reads the objects of other nodes.
-    fn look_at(&self, now: Instant, is_wanted: impl Fn(&String) -> bool) -> anyhow::Result<()> {
+    /// Reads the objects of other nodes. The time of a lease counts from the response: the node may have renewed its object
+    /// just before.
+    fn look_at(&self, now: impl Fn() -> Instant, is_wanted: impl Fn(&String) -> bool) -> anyhow::Result<()> {
         let names: Vec<String> = self.placement.read().placement.nodes.iter().cloned().collect();
         let names: Vec<&String> = names.iter().filter(|name| **name != self.options.name && is_wanted(name)).collect();
         let read = at_once(&names, |name| read_node(&self.store, name));
+        let now = now();
         let mut others = self.others.lock();
         for (name, node) in names.into_iter().zip(read) {
             let Some((node, _)) = node? else { continue };
@@ -405,7 +442,7 @@ impl Nodes {
         let reading = self.reading.lock();
         self.read(&reading)?;
         let known: BTreeSet<String> = self.others.lock().keys().cloned().collect();
-        self.look_at(Instant::now(), |name| !known.contains(name))?;
+        self.look_at(Instant::now, |name| !known.contains(name))?;
         let placement = &self.placement.read().placement;
         if placement.owned_by(&self.options.name).any(|number| placement.shard(number).next.is_some()) {
             self.wake();

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
@@ -155,11 +156,23 @@ impl StoreLog {
     pub(super) fn tell_nodes(&self) {
         let Claim::Nodes(nodes) = &self.claim else { return };
         let began = Instant::now();
-        // A node that is late itself does not know who is alive.
-        if !tell_all(nodes) || !nodes.is_valid() {
+        if !tell_stored(nodes) {
             self.pause(LONGEST_UNREAD.saturating_sub(began.elapsed()));
         }
     }
+}
+
+/// Tells the nodes that take part, and returns whether all know it. A node that has joined a moment ago may have read the
+/// end of the log before this commit, and this node may not know it yet. So the placement is read after the commit.
+fn tell_stored(nodes: &Nodes) -> bool {
+    let known = nodes.other_urls();
+    let (told, stored) = thread::scope(|scope| {
+        let stored = scope.spawn(|| nodes.stored_urls());
+        (at_once(&known, |url| nodes.tell(url)), stored.join())
+    });
+    let Ok(Ok(stored)) = stored else { return false };
+    let unknown: Vec<String> = stored.into_iter().filter(|url| !known.contains(url)).collect();
+    told.into_iter().chain(at_once(&unknown, |url| nodes.tell(url))).all(|told| told.is_ok())
 }
 
 /// Tells the other nodes, and returns whether all know it.

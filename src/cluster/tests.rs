@@ -597,11 +597,25 @@ fn a_lease_is_taken_when_it_is_free_released_or_no_longer_renewed() {
     assert_eq!((first.epoch(), second.epoch()), (1, 2));
     assert!(taken(one.attempt(start)).is_none(), "the clock begins when a holder is seen first");
     assert!(taken(one.attempt(start + LEASE * 9 / 10)).is_none());
-    let third = taken(one.attempt(start + LEASE)).expect("it was not renewed");
+    let third = taken(one.attempt(Instant::now() + LEASE)).expect("it was not renewed");
     assert_eq!(third.epoch(), 3);
     // The same disk: the process before has ended.
     let mut again = LeaseWaiter::new(kept.store(), "one", lease::nonce_of(disk.path()).unwrap(), LEASE);
     assert_eq!(taken(again.attempt(start)).expect("its own lease").epoch(), 4);
+}
+
+/// The holder may have renewed it just before a slow response.
+#[test]
+fn the_time_of_a_lease_counts_from_the_response_of_the_store() {
+    let kept = Kept::new(Acknowledge::Stored, 500);
+    let ((mut one, _first), (mut two, _second)) = (waiter(&kept, "one"), waiter(&kept, "two"));
+    let _held = taken(one.attempt(Instant::now())).expect("it is free");
+    let asked = Instant::now();
+    kept.stub.fault(Fault::Delay(300));
+    assert!(taken(two.attempt(asked)).is_none());
+    kept.stub.heal();
+    assert!(taken(two.attempt(asked + LEASE + Duration::from_millis(200))).is_none());
+    assert!(taken(two.attempt(Instant::now() + LEASE)).is_some());
 }
 
 #[test]
