@@ -292,6 +292,18 @@ impl StoreLog {
         }
     }
 
+    /// How long the clients of a commit wait for the store, and for the other nodes.
+    fn patience_for(&self, path: &Path) -> Duration {
+        let is_shared = name_of(path) == CENTRAL && self.nodes().is_some();
+        self.options.patience + if is_shared { LONGEST_UNREAD } else { Duration::ZERO }
+    }
+
+    fn give_up_at(&self, at: Instant, jobs: Weak<WaitingJobs>) {
+        let mut late = self.late.lock();
+        let place = late.partition_point(|(other, _)| *other <= at);
+        late.insert(place, (at, jobs));
+    }
+
     fn give_up_late(&self, now: Instant) {
         let mut late = self.late.lock();
         while late.front().is_some_and(|(at, _)| *at <= now) {
@@ -739,7 +751,7 @@ impl CommitLog for StoreLog {
                 return;
             }
         }
-        self.late.lock().push_back((Instant::now() + self.options.patience, commit.waiting()));
+        self.give_up_at(Instant::now() + self.patience_for(path), commit.waiting());
         let (log, path) = (Arc::clone(&self), path.to_owned());
         self.waiting.lock().committed.insert(path.clone());
         self.threads.run(move || log.store_commit(&path, commit));
