@@ -157,6 +157,8 @@ impl Service {
                     }
                     has_failed = true;
                     nodes.refresh().await;
+                    // The same node could not be reached either.
+                    refused = Some((subject, url));
                 }
                 Ok(Err(SendError::NoResponse)) | Err(_) if !is_read => return Err(Error::OutcomeUnknown),
                 Ok(Err(SendError::NoResponse)) | Err(_) => {

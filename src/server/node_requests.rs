@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -31,6 +32,15 @@ use crate::values::Timestamp;
 
 /// Time limit for a connection, with TLS.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// After a connection was not made in time, further ones are not tried for so long.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// A connection is given up when the other machine has confirmed nothing for so long. It is asked while nothing is sent, so
+/// that a stream ends as well.
+const UNCONFIRMED: Duration = Duration::from_secs(5);
+const ASKED_AFTER: Duration = Duration::from_secs(2);
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// Connections that no request uses, for each node, and how long they stay open. The other node closes them later, so
 /// that it seldom closes one on which a request is sent at that moment.
@@ -70,6 +80,8 @@ pub struct NodeClient {
     /// The name of this node.
     name: String,
     idle: Arc<Mutex<HashMap<String, Vec<IdleConnection>>>>,
+    /// Nodes to which a connection was not made in time, and since when.
+    silent: Mutex<HashMap<String, Instant>>,
     tls: OnceLock<TlsConnector>,
 }
 
@@ -88,7 +100,7 @@ pub struct NodeRequest {
 
 impl NodeClient {
     pub fn new(key: NodeKey, name: String) -> Self {
-        Self { key, name, idle: Arc::default(), tls: OnceLock::new() }
+        Self { key, name, idle: Arc::default(), silent: Mutex::default(), tls: OnceLock::new() }
     }
 
     /// A request that another node gets from this one, with what this node knows about the client.
@@ -201,9 +213,18 @@ impl NodeClient {
     }
 
     async fn connect(&self, url: &str) -> io::Result<SendRequest<NodeRequestBody>> {
+        if self.silent.lock().get(url).is_some_and(|since| since.elapsed() < PAUSE) {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         match tokio::time::timeout(CONNECT, self.connect_without_limit(url)).await {
-            Ok(connected) => connected,
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            Ok(connected) => {
+                self.silent.lock().remove(url);
+                connected
+            }
+            Err(_) => {
+                self.silent.lock().insert(url.to_owned(), Instant::now());
+                Err(io::ErrorKind::TimedOut.into())
+            }
         }
     }
 
@@ -215,6 +236,7 @@ impl NodeClient {
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
+        notice_silence(&stream)?;
         if !is_tls {
             return handshake(stream).await;
         }
@@ -240,6 +262,15 @@ impl NodeClient {
 
 /// The request has the header of a node, and it is not valid.
 pub struct UnknownNode;
+
+/// Makes a connection fail on which the other machine confirms nothing any more, because it is off or the network is cut.
+fn notice_silence(stream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, ASKED_AFTER)?;
+    sockopt::set_tcp_keepintvl(stream, ASKED_EVERY)?;
+    sockopt::set_tcp_user_timeout(stream, UNCONFIRMED.as_millis() as u32)?;
+    Ok(())
+}
 
 async fn handshake<S>(stream: S) -> io::Result<SendRequest<NodeRequestBody>>
 where
