@@ -356,6 +356,8 @@ impl Stream {
                         Ok(present) => audience = present,
                         // Nothing is known of the caller now. The next check will know.
                         Err(Error::Overloaded | Error::TooSlow) => {}
+                        // Another node serves the workspace, or soon will. The client connects again.
+                        Err(Error::Elsewhere(_) | Error::Standby) => return Err(ReaderGone),
                         Err(_) => return Ok(()),
                     }
                     self.send(COMMENT.to_owned()).await?;
@@ -369,6 +371,9 @@ impl Stream {
     /// The caller as of now. Fails if the credential is no longer valid.
     async fn audience(&mut self) -> Result<StreamAudience> {
         let (instance, now) = (&self.permit.streams.instance, Timestamp::now());
+        if !instance.may_serve() {
+            return Err(Error::Standby);
+        }
         if let Credential::Token(token) | Credential::Session(token) = &mut self.credential {
             let present = instance.directory.current(&instance.keys)?.still_valid(token, now)?;
             *token = Arc::new(present.ok_or(Error::Token(crate::auth::TokenFault::Revoked))?);
