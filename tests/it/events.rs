@@ -8,10 +8,10 @@ use crate::client::{Connection, Request};
 use crate::test_server::{TestServer, Who};
 
 /// An open stream.
-struct Stream(Connection);
+pub struct Stream(Connection);
 
 impl Stream {
-    fn open(server: &TestServer, who: &Who) -> Self {
+    pub fn open(server: &TestServer, who: &Who) -> Self {
         let mut connection = server.connect();
         let asked = Request {
             method: "GET",
@@ -27,7 +27,7 @@ impl Stream {
     }
 
     /// Reads until a text is there. `None` if the stream ends before.
-    fn until(&mut self, wanted: &str) -> Option<String> {
+    pub fn until(&mut self, wanted: &str) -> Option<String> {
         let mut read = String::new();
         loop {
             let chunk = self.0.receive_chunk().ok()?;

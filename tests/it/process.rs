@@ -127,6 +127,17 @@ pub fn program(folder: &Path) -> Command {
     command
 }
 
+/// The same command in a network namespace, by util-linux' `nsenter`, which becomes the command.
+pub fn within(namespace: &str, command: &Command) -> Command {
+    let mut entering = Command::new("nsenter");
+    entering.arg(format!("--net=/run/netns/{namespace}")).arg(command.get_program()).args(command.get_args());
+    entering.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        entering.current_dir(folder);
+    }
+    entering
+}
+
 /// Runs a command to its end. A command that does not end, such as an unexpected server, is killed.
 pub fn run(command: &mut Command, input: &str) -> Typed {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Answer, Connection, PATIENCE, Request};
-use crate::process::{LOG, Server, Typed, program, run};
+use crate::process::{LOG, Server, Typed, program, run, within};
 
 pub const PASSWORD: &str = "a long enough one";
 
@@ -28,6 +28,8 @@ pub struct TestServer {
     server: Server,
     flags: Vec<String>,
     environment: Vec<(String, String)>,
+    /// The network namespace; `None` for that of the test.
+    namespace: Option<String>,
     folder: TempDir,
 }
 
@@ -59,22 +61,27 @@ impl TestServer {
 
     /// With environment variables, and flags for `serve`.
     pub fn within(environment: &[(&str, &str)], flags: &[&str]) -> Self {
-        Self::inside(tempfile::tempdir().unwrap(), environment, flags)
+        Self::inside(tempfile::tempdir().unwrap(), environment, flags, None)
+    }
+
+    /// In a network namespace. `flags` have an address to listen on.
+    pub fn in_namespace(namespace: &str, flags: &[&str]) -> Self {
+        Self::inside(tempfile::tempdir().unwrap(), &[], flags, Some(namespace.to_owned()))
     }
 
     /// On a data directory elsewhere, for example on another disk.
     pub fn on(data: &Path, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(data, folder.path().join("data")).unwrap();
-        Self::inside(folder, &[], flags)
+        Self::inside(folder, &[], flags, None)
     }
 
-    fn inside(folder: TempDir, environment: &[(&str, &str)], flags: &[&str]) -> Self {
+    fn inside(folder: TempDir, environment: &[(&str, &str)], flags: &[&str], namespace: Option<String>) -> Self {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         let environment: Vec<_> =
             environment.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let server = serve(folder.path(), &environment, &flags);
-        Self { server, flags, environment, folder }
+        let server = serve(folder.path(), &environment, &flags, namespace.as_deref());
+        Self { server, flags, environment, namespace, folder }
     }
 
     /// The process id of the server.
@@ -118,7 +125,7 @@ impl TestServer {
     /// exited.
     pub fn start(&mut self) {
         self.ended();
-        self.server = serve(self.folder.path(), &self.environment, &self.flags);
+        self.server = serve(self.folder.path(), &self.environment, &self.flags, self.namespace.as_deref());
     }
 
     pub fn restart(&mut self) {
@@ -439,11 +446,14 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn serve(folder: &Path, environment: &[(String, String)], flags: &[String]) -> Server {
+fn serve(folder: &Path, environment: &[(String, String)], flags: &[String], namespace: Option<&str>) -> Server {
     let mut command = program(folder);
     command.envs(environment.iter().cloned()).arg("serve").args(flags);
     if !flags.iter().any(|flag| flag == "--listen") {
         command.args(["--listen", "127.0.0.1:0"]);
+    }
+    if let Some(namespace) = namespace {
+        command = within(namespace, &command);
     }
     Server::start(command, folder)
 }

@@ -22,7 +22,11 @@ pub struct Store {
 
 impl Store {
     pub fn new(more: &[&str]) -> Self {
-        let (stub, keys) = (S3Stub::start(), tempfile::tempdir().unwrap());
+        Self::of(S3Stub::start(), more)
+    }
+
+    pub fn of(stub: S3Stub, more: &[&str]) -> Self {
+        let keys = tempfile::tempdir().unwrap();
         let (key, secret) = stub.key_files(keys.path());
         let flags = [
             "--store-url",

@@ -1,7 +1,7 @@
 //! Failures around the program: kills, power loss, full and read-only disks, damaged or lost files, files of another
-//! version, and clocks set back. `disks.rs` and `traces.rs` are helpers.
+//! version, networks that are cut, and clocks set back. `disks.rs`, `networks.rs` and `traces.rs` are helpers.
 //!
-//! Some tests need what not every machine has (permission to mount, `strace`, a C compiler): without it they print a
+//! Some tests need what not every machine has (permission to mount, network namespaces, `strace`, a C compiler): without it they print a
 //! message and pass.
 
 pub mod clock;
@@ -12,7 +12,9 @@ pub mod disks;
 mod kills;
 mod lost_disk;
 mod lost_keys;
+mod networks;
 mod nodes;
+mod partitions;
 mod power_loss;
 mod read_only;
 mod restored_files;

@@ -2,6 +2,7 @@
 //! or leaves.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,32 +12,42 @@ use tempfile::TempDir;
 
 use super::lost_disk::Store;
 use crate::process::{Typed, free_ports, program, run, signal};
-use crate::s3_stub::Fault;
+use crate::s3_stub::{Fault, S3Stub};
 use crate::test_server::{PASSWORD, Team, TestServer, Who, central, email, eventually, text};
 
-const NODES: usize = 3;
+pub const NODES: usize = 3;
 
 /// The lease of a node in seconds, where a test waits for its end.
-const SHORT: &str = "1";
+pub const SHORT: &str = "1";
 
-struct Cluster {
-    nodes: Vec<TestServer>,
-    store: Store,
+pub struct Cluster {
+    pub nodes: Vec<TestServer>,
+    pub store: Store,
     _secret: TempDir,
 }
 
 impl Cluster {
-    fn start(lease: &str) -> Self {
+    pub fn start(lease: &str) -> Self {
+        let addresses = free_ports::<NODES>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        Self::of(S3Stub::start(), &["--lease", lease], &addresses, |_, flags| TestServer::with(flags))
+    }
+
+    /// Nodes that listen on these addresses, which `start` starts by their numbers and flags.
+    pub fn of(
+        stub: S3Stub,
+        flags: &[&str],
+        addresses: &[SocketAddr],
+        start: impl Fn(usize, &[&str]) -> TestServer,
+    ) -> Self {
         let secret = tempfile::tempdir().unwrap();
         let file = secret.path().join("node.secret");
         fs::write(&file, "0123456789abcdef0123456789abcdef").unwrap();
-        let store = Store::new(&["--lease", lease, "--node-secret-file", file.to_str().unwrap()]);
-        let ports = free_ports::<NODES>();
-        let nodes = ports.iter().enumerate().map(|(n, port)| {
-            let (name, listen) = (format!("node-{n}"), format!("127.0.0.1:{port}"));
+        let store = Store::of(stub, &[flags, &["--node-secret-file", file.to_str().unwrap()]].concat());
+        let nodes = addresses.iter().enumerate().map(|(n, address)| {
+            let (name, listen) = (format!("node-{n}"), address.to_string());
             let url = format!("http://{listen}");
             let own = ["--listen", &listen, "--node-url", &url];
-            TestServer::with(&[&store.flags_of(&name)[..], &own].concat())
+            start(n, &[&store.flags_of(&name)[..], &own].concat())
         });
         let cluster = Self { nodes: nodes.collect(), store, _secret: secret };
         cluster.is_balanced();
@@ -44,7 +55,7 @@ impl Cluster {
     }
 
     /// Runs a command with the settings of the nodes.
-    fn command(&self, arguments: &[&str]) -> Typed {
+    pub fn command(&self, arguments: &[&str]) -> Typed {
         let folder = tempfile::tempdir().unwrap();
         let mut command = program(folder.path());
         let flags = self.store.flags_of("operator");
@@ -65,17 +76,17 @@ impl Cluster {
         self.status()["nodes"].as_array().unwrap().iter().map(|node| node["shards"].as_u64().unwrap()).collect()
     }
 
-    fn is_balanced(&self) {
+    pub fn is_balanced(&self) {
         eventually("each node serves a third", || self.shards().iter().all(|shards| (84..=88).contains(shards)));
     }
 
     /// A team with several workspaces, so that each node serves some.
-    fn teams(&self) -> Vec<Team> {
+    pub fn teams(&self) -> Vec<Team> {
         (0..6).map(|n| self.nodes[n % NODES].team(&format!("team-{n}"))).collect()
     }
 
     /// Whether a node answers a request for each team.
-    fn serves(&self, node: usize, teams: &[Team]) -> bool {
+    pub fn serves(&self, node: usize, teams: &[Team]) -> bool {
         teams.iter().all(|team| self.nodes[node].get(&team.inside, "/customers").status == 200)
     }
 }
@@ -101,7 +112,7 @@ fn write_until(cluster: &Cluster, teams: &[Team], nodes: &[usize], is_over: impl
 }
 
 #[track_caller]
-fn has_all(server: &TestServer, teams: &[Team], answered: &[(usize, String)]) {
+pub fn has_all(server: &TestServer, teams: &[Team], answered: &[(usize, String)]) {
     for (number, team) in teams.iter().enumerate() {
         let there = server.customers(&team.inside);
         let lost: Vec<_> = answered.iter().filter(|(of, name)| *of == number && !there.contains(name)).collect();
