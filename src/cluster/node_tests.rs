@@ -368,6 +368,15 @@ fn a_commit_waits_for_a_node_that_its_node_does_not_know_yet() {
     assert!(has(&cluster.running[&2].file, "one"));
 }
 
+#[test]
+fn a_node_gives_up_so_early_that_the_others_take_over_in_time() {
+    for length in [1, 5, 10, 300].map(Duration::from_secs) {
+        let (valid, interval) = (nodes::valid_for(length), length / 3);
+        assert!(valid + interval < length + Duration::from_secs(2), "{length:?}: {valid:?}");
+        assert!(valid > interval * 2 && valid <= length, "{length:?}: {valid:?} for two attempts to renew");
+    }
+}
+
 /// A node renews its object at the moment at which another takes over from it.
 #[test]
 fn a_node_that_was_late_serves_only_what_nobody_takes_over() {

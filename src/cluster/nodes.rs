@@ -27,6 +27,9 @@ const PLACEMENT: &str = "placement";
 /// Renewals in the time of a lease.
 const RENEWALS: u32 = 3;
 
+/// A renewal may be seen this much later without a longer fail-over.
+const SEEN_LATE: Duration = Duration::from_millis(1500);
+
 /// The object of a node in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredNode {
@@ -140,7 +143,7 @@ impl NodeWaiter {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             schema: (FileKind::Central.version(), FileKind::Workspace.version()),
             counter: 0,
-            length_ms: u64::try_from(self.options.length.as_millis()).unwrap_or(u64::MAX),
+            length_ms: u64::try_from(valid_for(self.options.length).as_millis()).unwrap_or(u64::MAX),
             has_left: false,
         };
         let mut own_tag = None;
@@ -247,7 +250,7 @@ impl Nodes {
 
     /// Whether this node was renewed and read the placement in time. Otherwise others may own its shards.
     pub fn is_valid(&self) -> bool {
-        self.renewed.is_within(self.options.length)
+        self.renewed.is_within(valid_for(self.options.length))
     }
 
     pub fn owner_of(&self, workspace: Uuid) -> Owner {
@@ -347,11 +350,14 @@ impl Nodes {
         self.round(now, catch_up).unwrap();
     }
 
-    /// Waits until the next round, and returns whether the server stops.
+    /// Waits until the next round, and returns whether the server stops. A node that expires meanwhile is taken over then.
     fn pause(&self) -> bool {
+        let now = Instant::now();
+        let expires = self.others.lock().values().filter_map(|known| known.expires_after(now)).min();
+        let limit = expires.map_or(self.interval(), |expires| expires.min(self.interval()));
         let mut wake = self.wake.0.lock();
         if !wake.is_early && !wake.is_stopping {
-            self.wake.1.wait_for(&mut wake, self.interval());
+            self.wake.1.wait_for(&mut wake, limit);
         }
         wake.is_early = false;
         wake.is_stopping
@@ -570,9 +576,23 @@ impl Nodes {
     }
 }
 
+/// How long a node serves after it began its last renewal, for a length of the lease. The others see a renewal in their next
+/// round, up to a third of a lease later, and count from then. So a node gives up earlier where that is long: another has
+/// taken over when a lease and two seconds are over.
+pub fn valid_for(length: Duration) -> Duration {
+    length - (length / RENEWALS).saturating_sub(SEEN_LATE)
+}
+
 impl KnownNode {
     fn is_live(&self, now: Instant) -> bool {
-        !self.node.has_left && now.saturating_duration_since(self.changed) < Duration::from_millis(self.node.length_ms)
+        self.expires_after(now).is_some()
+    }
+
+    /// The time until the node expires. `None` if it is gone.
+    fn expires_after(&self, now: Instant) -> Option<Duration> {
+        let length = Duration::from_millis(self.node.length_ms);
+        let left = length.saturating_sub(now.saturating_duration_since(self.changed));
+        (!self.node.has_left && !left.is_zero()).then_some(left)
     }
 }
 

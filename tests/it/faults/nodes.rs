@@ -29,13 +29,14 @@ pub struct Cluster {
 impl Cluster {
     pub fn start(lease: &str) -> Self {
         let addresses = free_ports::<NODES>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        Self::of(S3Stub::start(), &["--lease", lease], &addresses, |_, flags| TestServer::with(flags))
+        Self::of(S3Stub::start(), &["--lease", lease], "http", &addresses, |_, flags| TestServer::with(flags))
     }
 
     /// Nodes that listen on these addresses, which `start` starts by their numbers and flags.
     pub fn of(
         stub: S3Stub,
         flags: &[&str],
+        scheme: &str,
         addresses: &[SocketAddr],
         start: impl Fn(usize, &[&str]) -> TestServer,
     ) -> Self {
@@ -45,7 +46,7 @@ impl Cluster {
         let store = Store::of(stub, &[flags, &["--node-secret-file", file.to_str().unwrap()]].concat());
         let nodes = addresses.iter().enumerate().map(|(n, address)| {
             let (name, listen) = (format!("node-{n}"), address.to_string());
-            let url = format!("http://{listen}");
+            let url = format!("{scheme}://{listen}");
             let own = ["--listen", &listen, "--node-url", &url];
             start(n, &[&store.flags_of(&name)[..], &own].concat())
         });
@@ -78,6 +79,15 @@ impl Cluster {
 
     pub fn is_balanced(&self) {
         eventually("each node serves a third", || self.shards().iter().all(|shards| (84..=88).contains(shards)));
+    }
+
+    /// The number of the node that serves a workspace, by the placement in the store.
+    pub fn owner(&self, workspace: &str) -> usize {
+        let placement = self.store.stub().object("placement").unwrap();
+        let placement: Value = serde_json::from_slice(&placement).unwrap();
+        let shard = usize::from_str_radix(&workspace[workspace.len() - 2..], 16).unwrap();
+        let name = text(&placement["shards"][shard]["owner"]);
+        name.strip_prefix("node-").unwrap().parse().unwrap()
     }
 
     /// A team with several workspaces, so that each node serves some.

@@ -9,14 +9,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::networks::Network;
 use super::nodes::{Cluster, NODES, SHORT, has_all};
 use crate::client::{PATIENCE, Request};
 use crate::events::Stream;
 use crate::s3_stub::S3Stub;
-use crate::test_server::{PASSWORD, Team, TestServer, Who, central, email, eventually, sqlite, text};
+use crate::test_server::{PASSWORD, Team, TestServer, Who, central, email, eventually, sqlite};
 
 /// The node whose links are cut. It does not prefer central requests.
 const CUT: usize = 2;
@@ -28,7 +28,7 @@ const FEW_SECONDS: Duration = Duration::from_secs(8);
 fn start(network: &Network, lease: &str) -> Cluster {
     let addresses = [0, 1, 2].map(|node| SocketAddr::from((network.address(node), 8080)));
     let flags = ["--lease", lease, "--turn-timeout", "2"];
-    Cluster::of(S3Stub::at(network.store()), &flags, &addresses, |node, flags| {
+    Cluster::of(S3Stub::at(network.store()), &flags, "http", &addresses, |node, flags| {
         TestServer::in_namespace(&network.machine(node as u8), flags)
     })
 }
@@ -41,18 +41,9 @@ fn teams_by_node(cluster: &Cluster) -> [Vec<Team>; NODES] {
             return teams;
         }
         let team = cluster.nodes[n % NODES].team(&format!("team-{n}"));
-        teams[owner(cluster, &team.workspace)].push(team);
+        teams[cluster.owner(&team.workspace)].push(team);
     }
     teams
-}
-
-/// The number of the node that serves a workspace, by the placement in the store.
-fn owner(cluster: &Cluster, workspace: &str) -> usize {
-    let placement = cluster.store.stub().object("placement").unwrap();
-    let placement: Value = serde_json::from_slice(&placement).unwrap();
-    let shard = usize::from_str_radix(&workspace[workspace.len() - 2..], 16).unwrap();
-    let name = text(&placement["shards"][shard]["owner"]);
-    name.strip_prefix("node-").unwrap().parse().unwrap()
 }
 
 /// Clients that write and read at all nodes while links are cut.
@@ -197,7 +188,7 @@ fn differing_files(cluster: &Cluster, teams: &[Team]) -> Vec<String> {
     };
     (0..NODES).for_each(|node| compare(node, "central.sqlite"));
     for team in teams {
-        let (node, id) = (owner(cluster, &team.workspace), &team.workspace);
+        let (node, id) = (cluster.owner(&team.workspace), &team.workspace);
         compare(node, &format!("workspaces/{}/{id}.sqlite", &id[id.len() - 2..]));
     }
     differing

@@ -47,7 +47,12 @@ impl Standby {
     }
 }
 
-fn ask(address: SocketAddr, who: &Who, (method, path): (&str, &str), body: Option<&Value>) -> std::io::Result<Answer> {
+pub fn ask(
+    address: SocketAddr,
+    who: &Who,
+    (method, path): (&str, &str),
+    body: Option<&Value>,
+) -> std::io::Result<Answer> {
     let (host, body) = (format!("{}:{}", who.host, address.port()), body.map(Value::to_string));
     let token = who.token.as_deref();
     let request = Request { method, path, host: &host, token, headers: &[], body: body.as_deref() };
