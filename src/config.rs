@@ -164,6 +164,8 @@ pub struct NodeSettings {
     /// The URL of this server, without a path.
     pub url: String,
     pub secret_file: PathBuf,
+    /// The root certificate by which the other servers are recognized with `https://`.
+    pub root: Option<PathBuf>,
 }
 
 /// The receiver of alerts.

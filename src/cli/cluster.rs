@@ -338,7 +338,8 @@ fn drain(config: &Config, node: &str, now: Timestamp) -> anyhow::Result<ExitCode
 /// Tells the nodes that the placement has changed. One that is not told finds out in its next round.
 fn tell_nodes(config: &Config, store: &ObjectStore, now: Timestamp) -> anyhow::Result<()> {
     let Some(settings) = &config.node else { return Ok(()) };
-    let notifier = NodeNotifier::new(NodeKey::open(&settings.secret_file)?, config.node_name.clone());
+    let key = NodeKey::open(&settings.secret_file)?;
+    let notifier = NodeNotifier::new(key, config.node_name.clone(), settings.root.clone());
     for (node, _) in cluster::read_nodes(store)?.into_values().filter(|(node, _)| !node.has_left) {
         let _ = notifier.notify(&node.url, now);
     }

@@ -32,6 +32,7 @@ fn value_name(setting: &Setting) -> &'static str {
             | "tls_key"
             | "acme_root"
             | "acme_dns_hook"
+            | "node_root"
             | "store_key_file"
             | "store_secret_file"
             | "backup_key_file"

@@ -51,7 +51,7 @@ use crate::values::Timestamp;
 use crate::values::checksum::hexadecimal;
 pub use command_log::CommandLog;
 use lease::{Attempt, LeaseWaiter};
-pub use node_directory::{NodeDirectory, NodeNotifier};
+pub use node_directory::{NodeDirectory, NodeNotifier, UNTRUSTED_NODE};
 use nodes::{NodeOptions, NodeWaiter};
 pub use nodes::{NodeServer, Nodes, Owner, StoredNode, change_placement, read_nodes, read_placement};
 pub use placement::{Placement, shard_of};

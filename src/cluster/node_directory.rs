@@ -1,5 +1,6 @@
 //! Which node serves a workspace or the central file, and how one node notifies another.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -10,11 +11,15 @@ use uuid::Uuid;
 use super::nodes::Owner;
 use super::store_log::StoreLog;
 use crate::auth::{NODE_HEADER, NOTIFY_PATH, NodeKey, RequestOrigin};
-use crate::outgoing::{agent_config, system_roots};
+use crate::outgoing::{agent_config, root_certificates, roots_of};
 use crate::values::Timestamp;
 
 /// Time limit for a notification.
 const LONGEST_NOTIFICATION: Duration = Duration::from_secs(2);
+
+/// What to correct when the certificate of a node is rejected.
+pub const UNTRUSTED_NODE: &str = "the certificate of another node is not trusted: set node_root to the root certificate of its \
+     authority, and see that it has the host of node_url";
 
 /// Tells which node serves what.
 pub trait NodeDirectory: Send + Sync {
@@ -60,20 +65,24 @@ pub struct NodeNotifier {
     key: NodeKey,
     /// The name of this node.
     name: String,
+    /// The file `node_root`.
+    root: Option<PathBuf>,
     agent: OnceLock<Agent>,
 }
 
 impl NodeNotifier {
-    pub fn new(key: NodeKey, name: String) -> Self {
-        Self { key, name, agent: OnceLock::new() }
+    pub fn new(key: NodeKey, name: String, root: Option<PathBuf>) -> Self {
+        Self { key, name, root, agent: OnceLock::new() }
     }
 
     /// Created with the first notification, so that a server alone need not read the system's certificates.
-    fn agent(&self) -> &Agent {
-        self.agent.get_or_init(|| {
-            let config = agent_config(system_roots()).timeout_global(Some(LONGEST_NOTIFICATION));
-            config.build().into()
-        })
+    fn agent(&self) -> anyhow::Result<&Agent> {
+        if let Some(agent) = self.agent.get() {
+            return Ok(agent);
+        }
+        let roots = root_certificates("node_root", self.root.as_deref())?;
+        let config = agent_config(roots_of(&roots)).timeout_global(Some(LONGEST_NOTIFICATION));
+        Ok(self.agent.get_or_init(|| config.build().into()))
     }
 
     /// Notifies the node at this URL. Returns after that node has handled the notification.
@@ -87,8 +96,12 @@ impl NodeNotifier {
             host: host.to_owned(),
         };
         let signed = self.key.sign(&origin, "POST", NOTIFY_PATH, now);
-        let sent = self.agent().post(format!("{url}{NOTIFY_PATH}")).header(NODE_HEADER, signed).send_empty();
-        let status = sent.with_context(|| format!("cannot notify {url}"))?.status().as_u16();
+        let sent = self.agent()?.post(format!("{url}{NOTIFY_PATH}")).header(NODE_HEADER, signed).send_empty();
+        let is_untrusted = |error: &ureq::Error| error.to_string().contains("invalid peer certificate");
+        let status = match sent {
+            Err(error) if is_untrusted(&error) => return Err(error).context(format!("{UNTRUSTED_NODE} ({url})")),
+            sent => sent.with_context(|| format!("cannot notify {url}"))?.status().as_u16(),
+        };
         ensure!(status == 204, "cannot notify {url}: it responds with {status}");
         Ok(())
     }

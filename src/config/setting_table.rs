@@ -167,7 +167,7 @@ pub const SETTINGS: &[Setting] = &[
     .allowed("1 to 63 letters, digits and -"),
     Setting::main("node_url", "", SettingKind::Text, |config, text| {
         if !text.is_empty() {
-            config.node = Some(NodeSettings { url: node_url(text)?, secret_file: PathBuf::new() });
+            config.node = Some(NodeSettings { url: node_url(text)?, secret_file: PathBuf::new(), root: None });
         }
         Some(())
     })
@@ -185,6 +185,18 @@ pub const SETTINGS: &[Setting] = &[
     })
     .about("File with the secret by which the servers of the object store recognize each other; the same on each of them")
     .allowed("the path of a file with at least 32 bytes, with node_url"),
+    Setting::main("node_root", "", SettingKind::Text, |config, text| match &mut config.node {
+        Some(node) => {
+            node.root = (!text.is_empty()).then(|| text.into());
+            Some(())
+        }
+        None => text.is_empty().then_some(()),
+    })
+    .about(
+        "Root certificate by which the servers of the object store recognize each other at https:// URLs; empty means the \
+                roots of the system",
+    )
+    .allowed("the path of a PEM file, with node_url"),
     Setting::limit("lease", "10", SettingKind::Seconds, |config, text| {
         seconds(text).filter(|lease| (1..=300).contains(&lease.as_secs())).map(|lease| config.lease = lease)
     })

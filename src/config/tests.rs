@@ -132,6 +132,7 @@ fn a_node_has_a_url_a_secret_and_a_store() {
     for (set, said) in [
         (vec![], "node_secret_file"),
         (vec![("node_url", ""), secret], "node_secret_file"),
+        (vec![("node_url", ""), ("node_root", "ca.pem")], "with node_url"),
         (vec![secret, ("store_url", "")], "node_url needs store_url"),
         (vec![secret, ("acknowledge", "local")], "node_url needs store_url"),
         (vec![secret, ("node_url", "10.0.0.2:8080")], "http://HOST"),

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -16,15 +16,13 @@ use instant_acme::{
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use serde::{Deserialize, Serialize};
-use tokio_rustls::rustls::pki_types::CertificateDer;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 use ureq::Agent;
 
 use super::acme_proofs::AcmeProofs;
 use super::dns_hook::DnsHook;
 use crate::certificates::{CertificateStore, OrderFailure};
 use crate::config::AcmeSettings;
-use crate::outgoing::{agent_config, roots_of, system_roots};
+use crate::outgoing::{agent_config, root_certificates, roots_of};
 use crate::values::Timestamp;
 
 /// Time limits of one request to the authority.
@@ -61,16 +59,8 @@ struct DnsRecord {
 
 impl AcmeClient {
     pub fn open(settings: &AcmeSettings, has_plain_listener: bool) -> anyhow::Result<Self> {
-        let roots = match &settings.root {
-            Some(path) => {
-                let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-                let roots = read.with_context(|| format!("acme_root: {} cannot be read in PEM", path.display()))?;
-                ensure!(!roots.is_empty(), "acme_root: no certificate in {}", path.display());
-                roots_of(&roots)
-            }
-            None => system_roots(),
-        };
-        let config = agent_config(roots)
+        let roots = root_certificates("acme_root", settings.root.as_deref())?;
+        let config = agent_config(roots_of(&roots))
             .https_only(settings.directory.starts_with("https:"))
             .timeout_connect(Some(CONNECT))
             .timeout_global(Some(LONGEST_REQUEST))

@@ -67,7 +67,8 @@ pub struct RelayedResponse;
 
 impl OtherNodes {
     pub fn new(instance: Arc<Instance>, key: NodeKey, directory: Arc<dyn NodeDirectory>) -> Self {
-        let client = NodeClient::new(key, instance.config.node_name.clone());
+        let root = instance.config.node.as_ref().and_then(|node| node.root.clone());
+        let client = NodeClient::new(key, instance.config.node_name.clone(), root);
         Self { client, directory, instance }
     }
 

@@ -53,6 +53,7 @@ use crate::cluster::{NodeNotifier, NodeServer};
 use crate::config::{Config, RawSettings, Registration, Reloaded};
 use crate::instance::Instance;
 use crate::jobs::{self, Jobs};
+use crate::outgoing::root_certificates;
 use crate::storage::STACK;
 use crate::tenancy::temp_dir;
 use listener::{BoundSockets, Listener};
@@ -99,6 +100,9 @@ impl Front {
     pub fn open(config: &Config) -> anyhow::Result<Self> {
         let tls = Tls::open(config).context("cannot set up TLS")?;
         let node_key = config.node.as_ref().map(|node| NodeKey::open(&node.secret_file)).transpose()?;
+        if let Some(root) = config.node.as_ref().and_then(|node| node.root.as_deref()) {
+            root_certificates("node_root", Some(root))?;
+        }
         let listeners = BoundSockets::open(config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK).enable_all().build()?;
         let hangup = {
@@ -157,8 +161,10 @@ pub fn run(
 fn node_server(instance: &Arc<Instance>, key: NodeKey) -> anyhow::Result<Option<Arc<dyn NodeServer>>> {
     let Some(log) = &instance.store_log else { return Ok(None) };
     let Some(nodes) = log.nodes() else { return Ok(None) };
-    let notifier = NodeNotifier::new(key, instance.config.node_name.clone());
-    let server: Arc<dyn NodeServer> = Arc::new(InstanceNode { instance: Arc::clone(instance), notifier });
+    let root = instance.config.node.as_ref().and_then(|node| node.root.clone());
+    let notifier = NodeNotifier::new(key, instance.config.node_name.clone(), root);
+    let server = InstanceNode { instance: Arc::clone(instance), notifier, failed_log: Mutex::default() };
+    let server: Arc<dyn NodeServer> = Arc::new(server);
     nodes.serve(Arc::downgrade(&server));
     log.announce()?;
     Ok(Some(server))

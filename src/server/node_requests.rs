@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -25,9 +26,12 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use uuid::Uuid;
 
 use super::forwarded::Forwarded;
+use super::log::LogLimiter;
 use super::response_body::StreamAborted;
 use crate::api::Address;
 use crate::auth::{NODE_HEADER, NodeKey, RequestOrigin};
+use crate::cluster::UNTRUSTED_NODE;
+use crate::outgoing::root_certificates;
 use crate::values::Timestamp;
 
 /// Time limit for a connection, with TLS.
@@ -82,7 +86,10 @@ pub struct NodeClient {
     idle: Arc<Mutex<HashMap<String, Vec<IdleConnection>>>>,
     /// Nodes to which a connection was not made in time, and since when.
     silent: Mutex<HashMap<String, Instant>>,
+    /// The file `node_root`.
+    root: Option<PathBuf>,
     tls: OnceLock<TlsConnector>,
+    untrusted_log: Mutex<LogLimiter>,
 }
 
 struct IdleConnection {
@@ -99,8 +106,16 @@ pub struct NodeRequest {
 }
 
 impl NodeClient {
-    pub fn new(key: NodeKey, name: String) -> Self {
-        Self { key, name, idle: Arc::default(), silent: Mutex::default(), tls: OnceLock::new() }
+    pub fn new(key: NodeKey, name: String, root: Option<PathBuf>) -> Self {
+        Self {
+            key,
+            name,
+            idle: Arc::default(),
+            silent: Mutex::default(),
+            root,
+            tls: OnceLock::new(),
+            untrusted_log: Mutex::default(),
+        }
     }
 
     /// A request that another node gets from this one, with what this node knows about the client.
@@ -241,7 +256,13 @@ impl NodeClient {
             return handshake(stream).await;
         }
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        handshake(self.tls()?.connect(name, stream).await?).await
+        let secured = self.tls()?.connect(name, stream).await.inspect_err(|error| {
+            let is_untrusted = error.to_string().contains("invalid peer certificate");
+            if is_untrusted && let Some(times) = self.untrusted_log.lock().times(Instant::now()) {
+                tracing::warn!(url, %error, times, "{UNTRUSTED_NODE}");
+            }
+        });
+        handshake(secured?).await
     }
 
     /// Created with the first connection, so that nodes without TLS need not read the system's certificates.
@@ -250,7 +271,8 @@ impl NodeClient {
             return Ok(tls);
         }
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let read = root_certificates("node_root", self.root.as_deref()).map_err(io::Error::other)?;
+        roots.add_parsable_certificates(read);
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?

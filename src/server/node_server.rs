@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use super::log::LogLimiter;
 use super::service;
 use crate::cluster::{NodeNotifier, NodeServer, shard_of};
 use crate::instance::Instance;
@@ -14,6 +17,7 @@ const LONGEST_HAND_OVER: Duration = Duration::from_secs(1);
 pub struct InstanceNode {
     pub instance: Arc<Instance>,
     pub notifier: NodeNotifier,
+    pub failed_log: Mutex<LogLimiter>,
 }
 
 impl NodeServer for InstanceNode {
@@ -30,6 +34,10 @@ impl NodeServer for InstanceNode {
     }
 
     fn tell(&self, url: &str) -> anyhow::Result<()> {
-        self.notifier.notify(url, service::now())
+        self.notifier.notify(url, service::now()).inspect_err(|error| {
+            if let Some(times) = self.failed_log.lock().times(Instant::now()) {
+                tracing::warn!(error = format!("{error:#}"), times, "another node was not told of a change");
+            }
+        })
     }
 }

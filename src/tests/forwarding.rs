@@ -405,12 +405,12 @@ fn a_central_request_that_changes_a_workspace_runs_at_the_node_that_serves_it() 
 fn a_node_is_notified_by_other_nodes_only() {
     let nodes = TwoNodes::new();
     let (url, now) = (format!("http://{}", nodes.address), Timestamp::now());
-    NodeNotifier::new(key("s"), "one".into()).notify(&url, now).unwrap();
+    NodeNotifier::new(key("s"), "one".into(), None).notify(&url, now).unwrap();
     let notified = || nodes.of_second.notified.load(Ordering::Relaxed);
     assert_eq!(notified(), 1);
-    let said = NodeNotifier::new(key("t"), "one".into()).notify(&url, now).unwrap_err();
+    let said = NodeNotifier::new(key("t"), "one".into(), None).notify(&url, now).unwrap_err();
     assert!(said.to_string().contains("401"), "{said}");
-    assert!(NodeNotifier::new(key("s"), "one".into()).notify(&format!("http://{}", closed_port()), now).is_err());
+    assert!(NodeNotifier::new(key("s"), "one".into(), None).notify(&format!("http://{}", closed_port()), now).is_err());
     let unsigned = http::Request::post(NOTIFY_PATH).header(header::HOST, "localhost").body(Full::default()).unwrap();
     nodes.second.send(unsigned).rejected(401, "unknown_node");
     assert_eq!(notified(), 1);

@@ -48,6 +48,7 @@ mod litestream;
 mod logs;
 mod mail;
 mod metrics;
+mod node_certificates;
 mod oauth_clients;
 mod offsite_backups;
 mod owners;
