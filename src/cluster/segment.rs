@@ -12,6 +12,7 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::rebuild::at_once;
 use crate::storage::{CommittedPages, FilePages, WalPosition};
 use crate::values::Timestamp;
 use crate::values::checksum::hexadecimal;
@@ -21,6 +22,9 @@ const SNAPSHOT: &[u8; 8] = b"CXSNAP01";
 
 /// The level of zstd: a commit is packed while its clients wait.
 const LEVEL: i32 = 1;
+
+/// Pages that are packed together. A larger commit has several frames, which are packed at the same time.
+const PAGES_IN_FRAME: usize = 256;
 
 /// Maximum length of a header in bytes.
 const LONGEST_HEADER: usize = 4096;
@@ -71,12 +75,23 @@ pub fn digest(segment: &[u8]) -> String {
 pub fn write_segment(header: &SegmentHeader, committed: Option<&CommittedPages>) -> anyhow::Result<Vec<u8>> {
     let mut segment = Vec::new();
     write_header(&mut segment, SEGMENT, header)?;
-    let mut packer = packer(segment)?;
-    for (number, page) in committed.iter().flat_map(|committed| &committed.pages) {
+    let pages: Vec<_> = committed.iter().flat_map(|committed| &committed.pages).collect();
+    let frames: Vec<_> = pages.chunks(PAGES_IN_FRAME).collect();
+    let packed = if frames.len() > 1 { at_once(&frames, |pages| pack(pages)) } else { vec![pack(&pages)] };
+    for frame in packed {
+        segment.extend(frame?);
+    }
+    Ok(segment)
+}
+
+/// A frame of zstd with these pages, each after its number.
+fn pack(pages: &[(&u32, &Vec<u8>)]) -> io::Result<Vec<u8>> {
+    let mut packer = packer(Vec::new())?;
+    for (number, page) in pages {
         packer.write_all(&number.to_be_bytes())?;
         packer.write_all(page)?;
     }
-    Ok(packer.finish()?)
+    packer.finish()
 }
 
 pub fn read_segment_header(segment: &[u8]) -> anyhow::Result<SegmentHeader> {
@@ -182,4 +197,36 @@ fn read_header<T: for<'a> Deserialize<'a>>(from: &mut impl Read, magic: &[u8; 8]
     let mut text = vec![0; length];
     from.read_exact(&mut text).context("an object of the log is incomplete")?;
     serde_json::from_slice(&text).context("an object of the log is damaged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A large commit, of several frames.
+    fn committed() -> CommittedPages {
+        let page = |number: u32| (number, number.to_be_bytes().repeat(128));
+        let end = WalPosition { salts: (1, 2), frames: 700, checksum: (3, 4) };
+        CommittedPages { page_size: 512, pages: (1..=700).map(page).collect(), pages_in_file: 900, end }
+    }
+
+    #[test]
+    fn a_large_segment_is_read_back_and_one_that_was_cut_off_anywhere_is_not() {
+        let committed = committed();
+        let header = SegmentHeader {
+            node: "one".into(),
+            nonce: "1".into(),
+            epoch: 1,
+            previous: String::new(),
+            at: Timestamp::from_seconds(1_800_000_000),
+            content: SegmentContent::Pages { page_size: 512, pages: 700, pages_in_file: 900, wal: committed.end },
+        };
+        let segment = write_segment(&header, Some(&committed)).unwrap();
+        let mut read = FilePages::default();
+        add_pages(&segment, &mut read).unwrap();
+        assert_eq!(read, FilePages { pages: committed.pages, pages_in_file: 900 });
+        for length in 0..segment.len() {
+            assert!(add_pages(&segment[..length], &mut FilePages::default()).is_err(), "{length} bytes");
+        }
+    }
 }
