@@ -290,6 +290,8 @@ fn notice_silence(stream: &TcpStream) -> io::Result<()> {
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, ASKED_AFTER)?;
     sockopt::set_tcp_keepintvl(stream, ASKED_EVERY)?;
+    // Other systems notice it only while nothing is sent.
+    #[cfg(target_os = "linux")]
     sockopt::set_tcp_user_timeout(stream, UNCONFIRMED.as_millis() as u32)?;
     Ok(())
 }

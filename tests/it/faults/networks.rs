@@ -29,24 +29,31 @@ impl Network {
         let number = NETWORKS.fetch_add(1, Ordering::Relaxed);
         let subnet = (id() as u8).wrapping_mul(8).wrapping_add(number);
         let network = Self { name: format!("cx{}-{number}", id()), subnet, machines };
-        if !network.try_ip(&format!("link add {} type bridge", network.name)) {
+        if !network.set_up().iter().all(|words| network.try_ip(words)) {
             not_run("there is no iproute2, or this user may not make networks, so no link can be cut");
             return None;
         }
-        for address in [network.test(), network.store()] {
-            network.ip(&format!("address add {address}/24 dev {}", network.name));
-        }
-        network.ip(&format!("link set {} up", network.name));
-        for number in 0..machines {
-            let (name, port, address) = (network.machine(number), network.port(number), network.address(number));
-            network.ip(&format!("netns add {name}"));
-            network.ip(&format!("link add {port} type veth peer name eth0 netns {name}"));
-            network.ip(&format!("link set {port} master {} up", network.name));
-            network.ip(&format!("-netns {name} address add {address}/24 dev eth0"));
-            network.ip(&format!("-netns {name} link set eth0 up"));
-            network.ip(&format!("-netns {name} link set lo up"));
-        }
         Some(network)
+    }
+
+    /// The commands that make the network.
+    fn set_up(&self) -> Vec<String> {
+        let mut commands = vec![format!("link add {} type bridge", self.name)];
+        commands
+            .extend([self.test(), self.store()].map(|address| format!("address add {address}/24 dev {}", self.name)));
+        commands.push(format!("link set {} up", self.name));
+        for number in 0..self.machines {
+            let (name, port, address) = (self.machine(number), self.port(number), self.address(number));
+            commands.extend([
+                format!("netns add {name}"),
+                format!("link add {port} type veth peer name eth0 netns {name}"),
+                format!("link set {port} master {} up", self.name),
+                format!("-netns {name} address add {address}/24 dev eth0"),
+                format!("-netns {name} link set eth0 up"),
+                format!("-netns {name} link set lo up"),
+            ]);
+        }
+        commands
     }
 
     /// The address of clients of the test.
