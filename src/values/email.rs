@@ -57,18 +57,20 @@ fn is_atext(c: u8) -> bool {
     c.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&c)
 }
 
+/// Whether a label has only letters, digits and hyphens, and no hyphen at an end (RFC 5321, 4.1.2).
+pub(super) fn is_label(label: &str) -> bool {
+    (1..=63).contains(&label.len())
+        && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
 /// Converts a domain to A-labels, if it is a host name.
 fn ascii(domain: &str) -> Option<String> {
     if domain.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c)) {
         return None;
     }
     let ascii = idna::domain_to_ascii_strict(domain).ok()?;
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
     // A mail domain must not be an IP address, which mail requires in brackets.
     let is_number = |label: &str| label.bytes().all(|c| c.is_ascii_digit());
     let is_name = ascii.split('.').all(is_label) && !ascii.rsplit('.').next().is_some_and(is_number);

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use schemars::json_schema;
 use serde::Serialize;
 
+use super::email::is_label;
+
 /// A domain with at least two labels, in A-labels (RFC 5890) and lower case.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct EmailDomain(String);
@@ -27,12 +29,6 @@ impl FromStr for EmailDomain {
         let is_domain = |ascii: &String| ascii.contains('.') && ascii.len() <= 253 && ascii.split('.').all(is_label);
         ascii.filter(is_domain).map(Self).ok_or_else(|| "must be a domain of email addresses.".into())
     }
-}
-
-/// Whether a label has only letters, digits and hyphens, and no hyphen at an end (RFC 5321, 4.1.2).
-fn is_label(label: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&label.len()) && label.bytes().all(is_plain) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 super::read_from_text!(EmailDomain);
