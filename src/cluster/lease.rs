@@ -87,6 +87,14 @@ struct Held {
     tag: ETag,
 }
 
+/// Asks the store at `now`. Also returns the time of the response. The time of a lease counts from then: its holder may
+/// have renewed it just before.
+pub(super) fn until_response<T>(now: Instant, ask: impl FnOnce() -> T) -> (T, Instant) {
+    let asked = Instant::now();
+    let response = ask();
+    (response, now + asked.elapsed())
+}
+
 /// A value of another server, and when it was seen first.
 struct FirstSeen<T>(Option<(T, Instant)>);
 
@@ -118,8 +126,8 @@ impl LeaseWaiter {
     /// lease. Only this server's own clock counts.
     pub fn attempt(&mut self, now: Instant) -> anyhow::Result<Attempt> {
         let began = Instant::now();
-        let (held, tag) = read_lease(&self.store)?.unzip();
-        let seen = now + began.elapsed();
+        let (held, seen) = until_response(now, || read_lease(&self.store));
+        let (held, tag) = held?.unzip();
         let epoch = match held {
             None => 0,
             Some(held) if held.is_shared => {
@@ -140,9 +148,8 @@ impl LeaseWaiter {
 
     /// Notes that several nodes serve together, unless one server serves alone. Returns the epoch, or that server.
     pub fn share(&mut self, now: Instant) -> anyhow::Result<Result<u64, String>> {
-        let began = Instant::now();
-        let (held, tag) = read_lease(&self.store)?.unzip();
-        let seen = now + began.elapsed();
+        let (held, seen) = until_response(now, || read_lease(&self.store));
+        let (held, tag) = held?.unzip();
         let epoch = match held {
             None => 0,
             Some(held) if held.is_shared => return Ok(Ok(held.epoch)),
@@ -158,7 +165,7 @@ impl LeaseWaiter {
     }
 
     /// Whether nobody holds a lease any more, or only this data directory. `now` is the time before it was read, `seen` the
-    /// time afterwards: its holder may have renewed it just before the response.
+    /// time afterwards.
     fn is_free(&mut self, held: &StoredLease, now: Instant, seen: Instant) -> anyhow::Result<bool> {
         if held.nonce == self.nonce || held.is_released {
             return Ok(true);
@@ -180,9 +187,8 @@ impl LeaseWaiter {
 
     /// Whether the nodes that served together have left, or have not renewed their objects for the time of a lease.
     fn are_nodes_gone(&mut self, now: Instant) -> anyhow::Result<bool> {
-        let began = Instant::now();
-        let nodes = nodes::read_nodes(&self.store)?;
-        let seen = now + began.elapsed();
+        let (nodes, seen) = until_response(now, || nodes::read_nodes(&self.store));
+        let nodes = nodes?;
         let present = || nodes.iter().filter(|(_, (node, _))| !node.has_left && node.nonce != self.nonce);
         let counters: BTreeMap<String, u64> = present().map(|(name, (node, _))| (name.clone(), node.counter)).collect();
         let longest = present().map(|(_, (node, _))| node.length_ms).max();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::last_success::LastSuccess;
-use super::lease::Lost;
+use super::lease::{Lost, until_response};
 use super::placement::{Placement, shard_of};
 use super::rebuild::at_once;
 use super::store_log::StoreLog;
@@ -133,9 +133,8 @@ impl NodeWaiter {
     /// Takes part in the placement. `epoch` is that of the lease. `None` while another node with the same name, or one of
     /// another version, may be alive.
     pub fn attempt(&mut self, epoch: u64, now: Instant) -> anyhow::Result<Option<Arc<Nodes>>> {
-        let asked = Instant::now();
-        let stored = read_nodes(&self.store)?;
-        let seen = now + asked.elapsed();
+        let (stored, seen) = until_response(now, || read_nodes(&self.store));
+        let stored = stored?;
         let own = StoredNode {
             nonce: self.options.nonce.clone(),
             process: super::nonce()?,
