@@ -7,8 +7,8 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::error::{Error, Result};
 
-/// A strong entity tag: a digest of the body. It detects changes and is no proof: who could make two bodies with one tag may
-/// write both.
+/// A strong entity tag: a digest of the body. The digest detects changes. It does not resist an attacker who searches for two
+/// bodies with one digest.
 #[derive(Debug)]
 pub struct ETag(String);
 

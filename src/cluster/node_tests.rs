@@ -356,7 +356,7 @@ fn shards_move_to_a_node_that_joins_and_from_one_that_leaves_or_dies() {
     assert_eq!(first.other_urls(), [""; 0]);
 }
 
-/// A node that joins reads the end of the central log, and is told of later commits.
+/// A new node reads the central log to its end. The other nodes tell it of later commits.
 #[test]
 fn a_commit_waits_for_a_node_that_its_node_does_not_know_yet() {
     let mut cluster = Cluster::new(2);

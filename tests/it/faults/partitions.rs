@@ -18,7 +18,7 @@ use crate::events::Stream;
 use crate::s3_stub::S3Stub;
 use crate::test_server::{PASSWORD, Team, TestServer, Who, central, email, eventually, sqlite};
 
-/// The node whose links are cut. It does not prefer central requests.
+/// The test cuts the links of this node. Another node handles the central requests.
 const CUT: usize = 2;
 
 /// A node that does not get through to another is noticed in a few seconds, on a busy machine too.
@@ -48,9 +48,9 @@ fn teams_by_node(cluster: &Cluster) -> [Vec<Team>; NODES] {
 
 /// Clients that write and read at all nodes while links are cut.
 struct Clients {
-    /// The customers whose creation was answered, each with the number of its team.
+    /// A server has answered the creation of these customers. Each has the number of its team.
     answered: Mutex<Vec<(usize, String)>>,
-    /// The customer of each team whose creation was answered last.
+    /// The id of the last customer in `answered`, for each team. 0 if the team has none.
     newest: Vec<AtomicI64>,
     is_over: AtomicBool,
 }
