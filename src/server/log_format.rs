@@ -1,14 +1,17 @@
 //! The lines of the log. On a terminal, a line is short: `12:00:01 GET /customers/{id} 200 acme 1.2 ms` is a request. For
 //! programs, a line is a JSON object. Each request writes one, so it is written in one pass, without values in between.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
+
+use crate::values::Timestamp;
 
 /// The message of the event that ends each request.
 pub const REQUEST: &str = "request";
@@ -22,7 +25,7 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut time = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        write_time(&mut Writer::new(&mut time))?;
         // The time of `2027-03-29T12:00:01.123456Z`, without the date.
         let time = time.get(11..19).unwrap_or(&time);
         let mut fields = Fields::default();
@@ -47,13 +50,34 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         to.write_str(r#"{"timestamp":""#)?;
-        SystemTime.format_time(&mut to)?;
+        write_time(&mut to)?;
         write_all(&mut to, ["\",\"level\":\"", event.metadata().level().as_str(), "\""])?;
         let mut fields = JsonFields { to: &mut to, result: Ok(()) };
         event.record(&mut fields);
         fields.result?;
         to.write_str("}\n")
     }
+}
+
+/// Writes the time in UTC to the microsecond, as `2027-03-29T12:00:01.123456Z` (RFC 3339). Each thread keeps the text of the
+/// second: most lines are of the same second as the line before.
+#[expect(clippy::disallowed_methods, reason = "each line has the time at which it is written")]
+fn write_time(to: &mut Writer<'_>) -> fmt::Result {
+    thread_local! {
+        static SECOND: RefCell<(Timestamp, String)> = RefCell::new((Timestamp::default(), Timestamp::default().to_string()));
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let second = Timestamp::default().plus(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+    SECOND.with_borrow_mut(|(known, text)| {
+        if *known != second {
+            (*known, *text) = (second, second.to_string());
+        }
+        to.write_str(text.trim_end_matches('Z'))
+    })?;
+    // With a leading 1, so that it always has seven digits.
+    let mut micros = itoa::Buffer::new();
+    let micros = micros.format(1_000_000 + now.subsec_micros());
+    write_all(to, [".", &micros[1..], "Z"])
 }
 
 /// Writes each field of an event as a member of an object.
