@@ -7,6 +7,7 @@ use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use schemars::json_schema;
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
 
 /// Seconds since 1970-01-01T00:00:00Z. A column stores this integer.
@@ -56,6 +57,23 @@ impl Timestamp {
         self.0
     }
 
+    /// The text, if the year has four digits. A page of a list has many of them, and the printer of jiff takes several times as
+    /// long: it can print any year and any fraction of a second.
+    fn text(self) -> Option<[u8; 20]> {
+        let time = TimeZone::UTC.to_datetime(jiff::Timestamp::from_second(self.0).ok()?);
+        let year = time.year();
+        let [month, day, hour, minute, second] =
+            [time.month(), time.day(), time.hour(), time.minute(), time.second()].map(i16::from);
+        let pairs = [(0, year / 100), (2, year % 100), (5, month), (8, day), (11, hour), (14, minute), (17, second)];
+        let mut text = *b"0000-00-00T00:00:00Z";
+        for (at, pair) in pairs {
+            let pair = u8::try_from(pair).ok().filter(|pair| *pair < 100)?;
+            text[at] += pair / 10;
+            text[at + 1] += pair % 10;
+        }
+        Some(text)
+    }
+
     /// Adds seconds. The result is limited to the years -9999 to 9999, which can be written.
     pub fn plus(self, seconds: i64) -> Self {
         let ends = (jiff::Timestamp::MIN.as_second(), jiff::Timestamp::MAX.as_second());
@@ -75,8 +93,10 @@ pub fn civil(text: &str) -> Option<DateTime> {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = jiff::Timestamp::from_second(self.0).map_err(|_| fmt::Error)?;
-        write!(f, "{moment}")
+        match self.text() {
+            Some(text) => f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?),
+            None => write!(f, "{}", jiff::Timestamp::from_second(self.0).map_err(|_| fmt::Error)?),
+        }
     }
 }
 
@@ -92,7 +112,10 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
-        output.collect_str(self)
+        match self.text() {
+            Some(text) => output.serialize_str(str::from_utf8(&text).map_err(S::Error::custom)?),
+            None => output.collect_str(self),
+        }
     }
 }
 
@@ -107,7 +130,20 @@ super::described!(
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_moment_is_written_as_jiff_writes_it(
+            seconds in jiff::Timestamp::MIN.as_second()..=jiff::Timestamp::MAX.as_second()
+        ) {
+            let written = jiff::Timestamp::from_second(seconds).unwrap().to_string();
+            prop_assert_eq!(Timestamp(seconds).to_string(), &written[..]);
+            prop_assert_eq!(serde_json::to_value(Timestamp(seconds)).unwrap(), written);
+        }
+    }
 
     #[test]
     fn written_in_utc_to_the_second() {
