@@ -136,10 +136,31 @@ impl ValueReader {
         self.deserialize(merged(base.clone(), fields.filter(|(_, value)| !value.is_null())), &of_base)
     }
 
-    /// Like `lay_over`, but also sets the fields of the server: an imported row keeps its id and times.
+    /// Like `merge`, but also sets the fields of the server: an imported row keeps its id and times.
     pub fn merge_all<T: Serialize + DeserializeOwned>(&self, base: &T, over: &Map<String, Value>) -> Result<T, Error> {
+        self.merge_all_fields(&fields_of(base), over)
+    }
+
+    /// Reads a new `T` with the fields of the server.
+    pub fn new_with_all<T: Default + Serialize + DeserializeOwned + 'static>(
+        &self,
+        fields: &Map<String, Value>,
+    ) -> Result<T, Error> {
+        self.merge_all_fields(blank_fields::<T>(), fields)
+    }
+
+    fn merge_all_fields<T: DeserializeOwned>(
+        &self,
+        base: &Map<String, Value>,
+        over: &Map<String, Value>,
+    ) -> Result<T, Error> {
+        if !self.is_loose
+            && let Some(good) = deserialize_at_once(base, &over.iter().collect::<Vec<_>>())
+        {
+            return Ok(good);
+        }
         let fields = over.iter().map(|(name, value)| (name, self.blank_as_null(value)));
-        self.deserialize(merged(fields_of(base), fields), &|_| Value::Null).map_err(Error::from)
+        self.deserialize(merged(base.clone(), fields), &|_| Value::Null).map_err(Error::from)
     }
 
     fn blank_as_null(&self, value: &Value) -> Value {

@@ -98,7 +98,7 @@ impl<'a> RowWriter<'a> {
     }
 
     fn create<T: Editable>(&self, row: &ImportRow) -> Result<()> {
-        let mut new: T = self.reading.merge_all(&T::default(), row)?;
+        let mut new: T = self.reading.new_with_all(row)?;
         let ServerFields { created_at, updated_at, .. } = new.server_fields();
         for (field, moment) in [("created_at", created_at), ("updated_at", updated_at)] {
             if !row.contains_key(field) {
