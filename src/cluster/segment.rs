@@ -11,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zstd::zstd_safe::CParameter;
 
 use super::rebuild::at_once;
 use crate::storage::{CommittedPages, FilePages, WalPosition};
@@ -24,7 +25,7 @@ const SNAPSHOT: &[u8; 8] = b"CXSNAP01";
 const LEVEL: i32 = 1;
 
 /// Pages that are packed together. A larger commit has several frames, which are packed at the same time.
-const PAGES_IN_FRAME: usize = 256;
+const PAGES_IN_FRAME: usize = 128;
 
 /// Maximum length of a header in bytes.
 const LONGEST_HEADER: usize = 4096;
@@ -86,12 +87,14 @@ pub fn write_segment(header: &SegmentHeader, committed: Option<&CommittedPages>)
 
 /// A frame of zstd with these pages, each after its number.
 fn pack(pages: &[(&u32, &Vec<u8>)]) -> io::Result<Vec<u8>> {
-    let mut packer = packer(Vec::new())?;
+    let mut plain = Vec::with_capacity(pages.iter().map(|(_, page)| size_of::<u32>() + page.len()).sum());
     for (number, page) in pages {
-        packer.write_all(&number.to_be_bytes())?;
-        packer.write_all(page)?;
+        plain.extend_from_slice(&number.to_be_bytes());
+        plain.extend_from_slice(page);
     }
-    packer.finish()
+    let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
+    packer.set_parameter(CParameter::ChecksumFlag(true))?;
+    packer.compress(&plain)
 }
 
 pub fn read_segment_header(segment: &[u8]) -> anyhow::Result<SegmentHeader> {
