@@ -51,7 +51,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub const SNAPSHOT_AFTER: u64 = 500;
 
 /// A snapshot is also written once the segments are larger than half of the last one, unless they have fewer bytes.
-const FEW_BYTES: u64 = 4 * 1024 * 1024;
+const FEW_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Segments of at most this many bytes are never deleted. A fence is one: a late writer must find it.
 const LARGEST_FENCE: u64 = 1024;
