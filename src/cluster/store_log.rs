@@ -8,7 +8,6 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -61,12 +60,6 @@ const PRUNED_EVERY: i64 = 3600;
 
 /// Commits with more bytes are stored as a copy of the file.
 const LARGEST_SEGMENT: usize = 64 * 1024 * 1024;
-
-/// A commit waits until no job has come for so long, and at most for this part of the time that the commit before took. The
-/// clients that the commit before has answered send their next jobs in that time. Without the wait, these jobs would miss
-/// the commit, and wait for two requests to the store.
-const GATHERS_FOR: Duration = Duration::from_millis(2);
-const GATHERS_AT_MOST: u32 = 4;
 
 /// The name of the central file in the store.
 pub const CENTRAL: &str = "central";
@@ -796,7 +789,6 @@ impl CommitLog for StoreLog {
 
 impl StoreLog {
     fn store_commit(&self, path: &Path, mut commit: PendingCommit) {
-        let begun = Instant::now();
         let file = name_of(path);
         let state = self.state(&file);
         let mut known = state.lock();
@@ -858,26 +850,9 @@ impl StoreLog {
         if is_shared {
             self.tell_nodes();
         }
-        let answered = commit.answer();
-        if answered + commit.next_jobs() > 1 {
-            self.gather(&commit, begun.elapsed() / GATHERS_AT_MOST);
-        }
+        commit.answer();
         drop(commit);
         self.write_due_snapshot(&file, &state, due);
-    }
-
-    /// Waits for the jobs that share the next commit.
-    fn gather(&self, commit: &PendingCommit, limit: Duration) {
-        let began = Instant::now();
-        let mut known = commit.next_jobs();
-        while began.elapsed() < limit {
-            thread::sleep(GATHERS_FOR.min(limit));
-            let now = commit.next_jobs();
-            if now == known {
-                break;
-            }
-            known = now;
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -106,12 +107,27 @@ impl Kept {
     }
 
     fn write(&mut self, name: &str, bytes: usize) {
-        let value = "x".repeat(bytes);
-        let inserted = name.to_owned();
-        let written = self.file().write(move |db| {
-            db.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", (&inserted, &value))?;
-            Ok::<_, Error>(())
+        let written = insert(self.file(), name, bytes);
+        self.note(name, written);
+    }
+
+    /// Some clients write at the same time, each again when it is answered.
+    fn write_together(&mut self, name: &str, clients: usize) {
+        let written: Vec<_> = thread::scope(|scope| {
+            let client = |client| {
+                let file = self.file();
+                scope.spawn(move || {
+                    let names = (0..3).map(|n| format!("{name}-{client}-{n}"));
+                    names.map(|name| (insert(file, &name, 100), name)).collect::<Vec<_>>()
+                })
+            };
+            let clients: Vec<_> = (0..clients).map(client).collect();
+            clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
         });
+        written.into_iter().for_each(|(written, name)| self.note(&name, written));
+    }
+
+    fn note(&mut self, name: &str, written: Result<(), Error>) {
         match written {
             Ok(()) => self.answered.insert(name.to_owned()),
             Err(Error::OutcomeUnknown) => self.unknown.insert(name.to_owned()),
@@ -143,6 +159,14 @@ impl Kept {
     }
 }
 
+fn insert(file: &Arc<File>, name: &str, bytes: usize) -> Result<(), Error> {
+    let (name, value) = (name.to_owned(), "x".repeat(bytes));
+    file.write(move |db| {
+        db.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", (&name, &value))?;
+        Ok(())
+    })
+}
+
 /// Ends a process without a step of its own. Then nothing of it writes to the store any more.
 pub fn end_process(stub: &S3Stub, log: Arc<StoreLog>, file: Arc<File>) {
     let closed = file.closed();
@@ -153,7 +177,7 @@ pub fn end_process(stub: &S3Stub, log: Arc<StoreLog>, file: Arc<File>) {
     let running = Arc::downgrade(&log);
     drop(log);
     while running.strong_count() > 0 {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     stub.heal();
 }
@@ -166,6 +190,7 @@ fn names(db: &rusqlite::Connection) -> rusqlite::Result<BTreeSet<String>> {
 #[derive(Debug, Clone)]
 enum Step {
     Write,
+    WriteTogether(usize),
     /// More pages than the WAL may have.
     WriteMuch,
     Fail(Fault),
@@ -179,6 +204,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => Just(Step::Write),
+        2 => (2_usize..6).prop_map(Step::WriteTogether),
         1 => Just(Step::WriteMuch),
         1 => (1_usize..4).prop_map(|many| Step::Fail(Fault::Unanswered(many))),
         1 => (1_usize..4).prop_map(|many| Step::Fail(Fault::Answer(503, many))),
@@ -197,6 +223,7 @@ fn run(kept: &mut Kept, steps: Vec<Step>) {
         let is_fault = matches!(step, Step::Fail(_));
         match step {
             Step::Write => kept.write(&name, 100),
+            Step::WriteTogether(clients) => kept.write_together(&name, clients),
             Step::WriteMuch => kept.write(&name, 5_000_000),
             Step::Fail(fault) => kept.stub.fault(fault),
             Step::Checkpoint => kept.file().checkpoint().unwrap(),
@@ -235,7 +262,7 @@ fn run(kept: &mut Kept, steps: Vec<Step>) {
     let log = &kept.running.as_ref().unwrap().0;
     // The client may have given up on a commit that is on its way.
     while kept.acknowledge == Acknowledge::Stored && log.waiting_files() > 0 {
-        std::thread::yield_now();
+        thread::yield_now();
     }
     log.stop(Duration::from_secs(20));
     assert_eq!(kept.names_in_store(), kept.names());

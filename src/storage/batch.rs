@@ -212,20 +212,35 @@ impl Job for Again {
 ///
 /// A savepoint copies each page that the job changes, and few jobs need one: who is refused has usually changed nothing.
 /// So the jobs run without savepoints first. If a job with changes requests a rollback, all run again, with savepoints.
-pub fn write(db: &Connection, jobs: Vec<Box<dyn Job>>, limit: Duration) -> Vec<FinishedJob> {
-    let mut batch: Vec<BatchEntry> = Vec::with_capacity(jobs.len());
-    for mut job in jobs {
-        if job.begin() {
-            batch.push(BatchEntry { job, panicked: None });
-        }
-    }
-    if batch.is_empty() { Vec::new() } else { write_all(db, batch, limit) }
+///
+/// `more` gets the size of the batch and returns jobs that have come since. They join it, until there are none.
+pub fn write(
+    db: &Connection,
+    jobs: Vec<Box<dyn Job>>,
+    limit: Duration,
+    mut more: impl FnMut(usize) -> Vec<Box<dyn Job>>,
+) -> Vec<FinishedJob> {
+    let batch = begin(jobs);
+    if batch.is_empty() { Vec::new() } else { write_all(db, batch, limit, &mut |size| begin(more(size))) }
 }
 
-fn write_all(db: &Connection, mut batch: Vec<BatchEntry>, limit: Duration) -> Vec<FinishedJob> {
-    let mut result = commit_together(db, &mut batch, limit, false);
+/// The jobs that are still wanted.
+fn begin(jobs: Vec<Box<dyn Job>>) -> Vec<BatchEntry> {
+    let begun = jobs.into_iter().filter_map(|mut job| job.begin().then_some(job));
+    begun.map(|job| BatchEntry { job, panicked: None }).collect()
+}
+
+fn write_all(
+    db: &Connection,
+    mut batch: Vec<BatchEntry>,
+    limit: Duration,
+    more: &mut dyn FnMut(usize) -> Vec<BatchEntry>,
+) -> Vec<FinishedJob> {
+    let mut result = commit_together(db, &mut batch, limit, false, more);
     if let Err(BatchError::NeedsSavepoints) = result {
-        result = roll_back(db).map_err(BatchError::Refused).and_then(|()| commit_together(db, &mut batch, limit, true));
+        result = roll_back(db)
+            .map_err(BatchError::Refused)
+            .and_then(|()| commit_together(db, &mut batch, limit, true, more));
     }
     let _ = roll_back(db);
     match result {
@@ -233,7 +248,7 @@ fn write_all(db: &Connection, mut batch: Vec<BatchEntry>, limit: Duration) -> Ve
         // Run each job again by itself, so that only the faulty one fails.
         Err(BatchError::TakenAlong) if batch.len() > 1 => {
             let alone = batch.into_iter().map(|entry| vec![BatchEntry { panicked: None, ..entry }]);
-            alone.flat_map(|entry| write_all(db, entry, limit)).collect()
+            alone.flat_map(|entry| write_all(db, entry, limit, &mut |_| Vec::new())).collect()
         }
         Err(BatchError::Refused(error)) => with_outcomes(batch, Some(Fault::uncommitted(&error))),
         Err(BatchError::TakenAlong | BatchError::NeedsSavepoints) => {
@@ -255,46 +270,81 @@ fn roll_back(db: &Connection) -> rusqlite::Result<()> {
 
 fn commit_together(
     db: &Connection,
-    batch: &mut [BatchEntry],
+    batch: &mut Vec<BatchEntry>,
     limit: Duration,
     has_savepoints: bool,
+    more: &mut dyn FnMut(usize) -> Vec<BatchEntry>,
 ) -> Result<(), BatchError> {
     execute(db, "BEGIN IMMEDIATE").map_err(BatchError::Refused)?;
-    let alone = batch.len() == 1;
     let mut kept = false;
-    for entry in batch {
-        if has_savepoints {
-            execute(db, "SAVEPOINT job").map_err(|_| BatchError::TakenAlong)?;
-        }
-        let before = db.total_changes();
-        let verdict = match work(db, &mut *entry.job, limit) {
-            Ok(verdict) => {
-                entry.panicked = None;
-                verdict
+    let mut next = 0;
+    loop {
+        let alone = batch.len() == 1;
+        for entry in &mut batch[next..] {
+            match run_in_batch(db, entry, limit, alone, has_savepoints)? {
+                JobEffect::Kept => kept = true,
+                JobEffect::Undone => {}
+                // The changes of this only job are still there, so no other may join it.
+                JobEffect::ToUndo => return execute(db, "ROLLBACK").map_err(BatchError::Refused),
             }
-            Err(fault) => {
-                entry.panicked = Some(fault);
-                Verdict::Rollback
-            }
-        };
-        if db.is_autocommit() {
-            let says_why = alone && verdict == Verdict::Rollback;
-            return Err(if says_why { BatchError::Undone } else { BatchError::TakenAlong });
         }
-        match verdict {
-            Verdict::Commit => kept = true,
-            Verdict::Rollback if has_savepoints => {
-                execute(db, "ROLLBACK TO job").map_err(|_| BatchError::TakenAlong)?;
-            }
-            Verdict::Rollback if alone || db.total_changes() == before => {}
-            Verdict::Rollback => return Err(BatchError::NeedsSavepoints),
-        }
-        if has_savepoints {
-            execute(db, "RELEASE job").map_err(|_| BatchError::TakenAlong)?;
+        next = batch.len();
+        batch.extend(more(next));
+        if batch.len() == next {
+            break;
         }
     }
     let end = if kept { "COMMIT" } else { "ROLLBACK" };
     execute(db, end).map_err(BatchError::Refused)
+}
+
+/// What a job in a batch has left in the transaction.
+enum JobEffect {
+    Kept,
+    Undone,
+    /// Changes that it wants to have undone.
+    ToUndo,
+}
+
+fn run_in_batch(
+    db: &Connection,
+    entry: &mut BatchEntry,
+    limit: Duration,
+    alone: bool,
+    has_savepoints: bool,
+) -> Result<JobEffect, BatchError> {
+    if has_savepoints {
+        execute(db, "SAVEPOINT job").map_err(|_| BatchError::TakenAlong)?;
+    }
+    let before = db.total_changes();
+    let verdict = match work(db, &mut *entry.job, limit) {
+        Ok(verdict) => {
+            entry.panicked = None;
+            verdict
+        }
+        Err(fault) => {
+            entry.panicked = Some(fault);
+            Verdict::Rollback
+        }
+    };
+    if db.is_autocommit() {
+        let says_why = alone && verdict == Verdict::Rollback;
+        return Err(if says_why { BatchError::Undone } else { BatchError::TakenAlong });
+    }
+    let effect = match verdict {
+        Verdict::Commit => JobEffect::Kept,
+        Verdict::Rollback if has_savepoints => {
+            execute(db, "ROLLBACK TO job").map_err(|_| BatchError::TakenAlong)?;
+            JobEffect::Undone
+        }
+        Verdict::Rollback if db.total_changes() == before => JobEffect::Undone,
+        Verdict::Rollback if alone => JobEffect::ToUndo,
+        Verdict::Rollback => return Err(BatchError::NeedsSavepoints),
+    };
+    if has_savepoints {
+        execute(db, "RELEASE job").map_err(|_| BatchError::TakenAlong)?;
+    }
+    Ok(effect)
 }
 
 /// Runs the work under its own time limit or the default. A panic becomes a fault.

@@ -2,16 +2,13 @@
 
 use std::path::Path;
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::batch::{Fault, FinishedJob};
-use super::file::File;
-
-/// Pages in the WAL after which it is copied into the file. The writer copies them itself, since a copy by another thread
-/// could have pages that are not stored.
-pub(super) const LONG_LOG: i64 = 1_000;
+use super::file::{File, LONG_LOG};
 
 /// Keeps the commits of the files of an instance in a store.
 pub trait CommitLog: Send + Sync {
@@ -24,6 +21,14 @@ pub trait CommitLog: Send + Sync {
     /// Copies the WAL into the file if the whole WAL is stored. `to_end` also removes the WAL from the disk. The caller
     /// holds the write connection.
     fn checkpoint(&self, path: &Path, db: &Connection, to_end: bool) -> anyhow::Result<()>;
+}
+
+/// The jobs that are expected after a commit: its clients send their next ones, and others wait already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Expected {
+    pub jobs: usize,
+    /// How long the commit took.
+    pub after: Duration,
 }
 
 /// The commits of one file that are not stored yet, and the reads that may have seen them.
@@ -40,6 +45,8 @@ struct Unstored {
     /// How often commits were undone.
     undone: u64,
     waiting: Vec<FinishedJob>,
+    /// For the next batch.
+    expected: Expected,
 }
 
 impl UnstoredCommits {
@@ -48,9 +55,16 @@ impl UnstoredCommits {
         self.0.lock().undone
     }
 
-    /// Notes that a batch begins. From now on a read may see its changes.
-    pub fn begin(&self) {
-        self.0.lock().begun += 1;
+    /// Notes that a batch begins. From now on a read may see its changes. Returns the jobs that are expected for it.
+    pub fn begin(&self) -> Expected {
+        let mut unstored = self.0.lock();
+        unstored.begun += 1;
+        std::mem::take(&mut unstored.expected)
+    }
+
+    /// Notes the jobs that are expected for the next batch.
+    fn expect(&self, expected: Expected) {
+        self.0.lock().expected = expected;
     }
 
     /// Responds to a read once everything that it may have seen is stored. `undone` is from before it began. Returns a read
@@ -115,6 +129,7 @@ pub struct PendingCommit {
     waiting: Arc<WaitingJobs>,
     /// The length of the WAL in pages.
     pages: i64,
+    begun: Instant,
     is_stored: bool,
 }
 
@@ -126,7 +141,12 @@ pub struct WaitingJobs {
 
 impl PendingCommit {
     pub(super) fn new(file: Arc<File>, jobs: Vec<FinishedJob>, pages: i64) -> Self {
-        Self { waiting: Arc::new(WaitingJobs { file, jobs: Mutex::new(jobs) }), pages, is_stored: false }
+        Self {
+            waiting: Arc::new(WaitingJobs { file, jobs: Mutex::new(jobs) }),
+            pages,
+            begun: Instant::now(),
+            is_stored: false,
+        }
     }
 
     /// Whether the WAL should be copied into the file soon.
@@ -139,18 +159,13 @@ impl PendingCommit {
         Arc::downgrade(&self.waiting)
     }
 
-    /// Responds: the commit is stored, or does not need to be. Returns the number of jobs that had waited.
-    pub fn answer(&mut self) -> usize {
+    /// Responds: the commit is stored, or does not need to be.
+    pub fn answer(&mut self) {
         self.is_stored = true;
-        let jobs = self.waiting.take();
-        let count = jobs.len();
-        self.waiting.file.answer(jobs);
-        count
-    }
-
-    /// The number of jobs that wait for the turn.
-    pub fn next_jobs(&self) -> usize {
-        self.waiting.file.waiting().1
+        let (file, jobs) = (&self.waiting.file, self.waiting.take());
+        let expected = jobs.len() + file.waiting().1;
+        file.unstored().expect(Expected { jobs: expected, after: self.begun.elapsed() });
+        file.answer(jobs);
     }
 
     /// Does the work of the jobs again. The commit was undone, since another machine has written to the file before.

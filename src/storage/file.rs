@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -13,7 +14,7 @@ use rusqlite::Connection;
 use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::batch::{self, Begun, Fault, FinishedJob, Job, Verdict};
-use super::commit_log::{CommitLog, PendingCommit, UnstoredCommits, overtaken};
+use super::commit_log::{CommitLog, Expected, PendingCommit, UnstoredCommits, overtaken};
 use super::disk_error::DiskError;
 use super::lane::{Joined, Lane};
 use super::migrate::{self, FileKind};
@@ -31,13 +32,22 @@ const LARGEST_BATCH: usize = 256;
 const MANY_RESULTS: usize = 4;
 
 /// Pages in the WAL (16 MiB) after which it is checkpointed.
-const LONG_LOG: i64 = 4_000;
+pub(super) const LONG_LOG: i64 = 4_000;
 
 /// Pages that are copied fast enough for writers to wait for it: about two milliseconds.
 const SHORT_COPY: i64 = 200;
 
 /// Copies of a WAL that grows as fast as it is copied.
 const MOST_COPIES: usize = 5;
+
+/// A batch whose commit a store keeps waits for the jobs that are expected: at most this part of the time that the commit
+/// before took, and only while jobs come in such intervals. It works while they come. A job that misses the batch waits for two
+/// requests to the store.
+const WAITS_AT_MOST: u32 = 2;
+const LONGEST_INTERVAL: Duration = Duration::from_millis(4);
+
+/// Interval in which a batch looks for the next job.
+const LOOKS_EVERY: Duration = Duration::from_micros(250);
 
 /// Progress of the checkpoint.
 const LOG_GROWS: u8 = 0;
@@ -529,19 +539,39 @@ impl File {
     }
 
     fn write_batch(&self, db: &Connection, batch: Vec<Box<dyn Job>>) -> Vec<FinishedJob> {
+        let mut expected = Expected::default();
         if let Some(kept) = &self.kept {
             if kept.is_long.swap(false, Ordering::AcqRel)
                 && let Err(error) = kept.log.checkpoint(&self.path, db, false)
             {
                 tracing::warn!(error = format!("{error:#}"), path = %self.path.display(), "the WAL was not copied");
             }
-            kept.unstored.begin();
+            expected = kept.unstored.begin();
         }
+        // A long job has its batch for itself.
+        let most = if batch.iter().any(|job| job.limit().is_some()) { 0 } else { LARGEST_BATCH.min(expected.jobs) };
         let begun = Instant::now();
-        let worked = batch::write(db, batch, self.storage.limits.statement);
+        let worked = batch::write(db, batch, self.storage.limits.statement, |size| {
+            self.gather(most.saturating_sub(size), begun + expected.after / WAITS_AT_MOST)
+        });
         self.batches.fetch_add(1, Ordering::Release);
         self.storage.metrics.group_written(worked.len(), begun);
         worked
+    }
+
+    /// Up to `most` jobs that came since the batch began. Waits for them until then, but not while another file needs the
+    /// thread.
+    fn gather(&self, most: usize, until: Instant) -> Vec<Box<dyn Job>> {
+        let until = until.min(Instant::now() + LONGEST_INTERVAL);
+        while most > 0 {
+            let jobs = self.writes.next_short(most);
+            let is_over = || self.writes.waiting() > 0 || self.should_yield() || Instant::now() >= until;
+            if !jobs.is_empty() || is_over() {
+                return jobs;
+            }
+            thread::sleep(LOOKS_EVERY);
+        }
+        Vec::new()
     }
 
     /// The commit of a batch, for the log. A batch that changed nothing is answered.

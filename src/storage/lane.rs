@@ -59,6 +59,13 @@ impl Lane {
         state.waiting.drain(..many).collect()
     }
 
+    /// Takes up to `most` jobs for a batch that has begun. A job with a time limit of its own ends them: it runs alone.
+    pub fn next_short(&self, most: usize) -> Vec<Box<dyn Job>> {
+        let mut state = self.state();
+        let short = state.waiting.iter().take(most).take_while(|job| job.limit().is_none()).count();
+        state.waiting.drain(..short).collect()
+    }
+
     /// Puts jobs back to the front, for the thread that will have the turn.
     pub fn put_back(&self, jobs: impl DoubleEndedIterator<Item = Box<dyn Job>>) {
         let mut state = self.state();

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
+use proptest::prelude::*;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use super::batch::FinishedJob;
 use super::*;
 use crate::api::Error;
 
@@ -224,6 +226,64 @@ fn who_fails_in_a_batch_is_undone_alone() {
     assert!(matches!(panicked.recv().unwrap().1, Some(Fault::Panicked(said)) if said == "on purpose"));
     assert!(last.recv().unwrap().1.is_none());
     assert_eq!(server.settings(), ["good", "last"]);
+}
+
+/// What a job does in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Keep,
+    Undo,
+    Look,
+    Panic,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Jobs come while the batch is at work. However they come, what is kept is what the jobs want to keep.
+    #[test]
+    fn jobs_that_join_a_batch_keep_and_undo_only_their_own_changes(
+        groups in prop::collection::vec(
+            prop::collection::vec(
+                prop_oneof![4 => Just(Act::Keep), 1 => Just(Act::Undo), 2 => Just(Act::Look), 1 => Just(Act::Panic)],
+                1..4,
+            ),
+            1..5,
+        ),
+    ) {
+        let server = TestFile::new(100);
+        let db = open_writer(server.file.path()).unwrap();
+        let (told, answers) = channel();
+        let acts: Vec<Act> = groups.concat();
+        let mut number = 0;
+        let mut groups = groups.into_iter().map(|group| {
+            let job = |act| {
+                number += 1;
+                let (name, told) = (format!("job-{:03}", number - 1), told.clone());
+                let work = move |db: &Connection| {
+                    if act != Act::Look {
+                        add(db, &name);
+                    }
+                    assert!(act != Act::Panic, "on purpose");
+                    if act == Act::Keep { Verdict::Commit } else { Verdict::Rollback }
+                };
+                Box::new(Scripted { name: "job", limit: None, work, told }) as Box<dyn Job>
+            };
+            group.into_iter().map(job).collect::<Vec<_>>()
+        }).collect::<Vec<_>>().into_iter();
+        let first = groups.next().unwrap();
+        let mut finished = batch::write(&db, first, Duration::from_secs(20), |_| groups.next().unwrap_or_default());
+        // A batch of one job that undoes its changes takes no other.
+        for late in groups {
+            finished.extend(batch::write(&db, late, Duration::from_secs(20), |_| Vec::new()));
+        }
+        finished.into_iter().for_each(FinishedJob::answer);
+        drop(told);
+        let panicked = answers.iter().map(|(_, fault)| fault.is_some()).collect::<Vec<_>>();
+        prop_assert_eq!(panicked, acts.iter().map(|act| *act == Act::Panic).collect::<Vec<_>>());
+        let kept = acts.iter().enumerate().filter(|(_, act)| **act == Act::Keep);
+        prop_assert_eq!(server.settings(), kept.map(|(n, _)| format!("job-{n:03}")).collect::<Vec<_>>());
+    }
 }
 
 #[test]
