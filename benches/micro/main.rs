@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use cx_engine::api::{Layer, json_body};
-use cx_engine::auth::{Keys, Nonce, TokenScope, encryption, secret};
+use cx_engine::auth::{Keys, Nonce, TokenScope, encryption};
 use cx_engine::tenancy;
 use cx_engine::values::Timestamp;
 use cx_engine::workspace::customers::Customer;
@@ -48,9 +48,6 @@ fn token(criterion: &mut Criterion) {
     let text = encryption::encrypt_token(claims, &keys).expect("a token is sealed");
     criterion.bench_function("token: a PASETO opened, as the first time", |bench| {
         bench.iter(|| encryption::decrypt_token(black_box(&text), &keys));
-    });
-    criterion.bench_function("token: its digest, by which it is remembered", |bench| {
-        bench.iter(|| secret::digest(black_box(&text)));
     });
 }
 

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use uuid::Uuid;
 
 use crate::auth::encryption::{self, Claims, DecryptedToken};
-use crate::auth::{AccessToken, Keys, Nonce, SignInMethod, TokenFault, TokenInUse, TokenScope, secret};
+use crate::auth::{AccessToken, Keys, Nonce, SignInMethod, TokenFault, TokenInUse, TokenScope};
 use crate::storage::{self, ChangeDetector, uuid_column};
 use crate::values::Timestamp;
 
@@ -65,7 +65,9 @@ struct DirectoryState {
     revisions: Revisions,
     by_name: Cache<String, WorkspaceEntry>,
     by_id: Cache<Uuid, WorkspaceEntry>,
-    tokens: Cache<[u8; 32], Bearer>,
+    /// By their text. A cryptographic digest would take longer than all other work of a look-up where the processor has no
+    /// instructions for it, and the memory of the process has the keys of all tokens anyway.
+    tokens: Cache<String, Bearer>,
     /// Token uses that were not written yet, with their times.
     used: Vec<(i64, Timestamp)>,
 }
@@ -193,12 +195,11 @@ impl Current<'_> {
     /// Finds the token of a Bearer text, if the token is valid at this moment.
     pub fn bearer(&mut self, text: &str, now: Timestamp) -> rusqlite::Result<Result<Bearer, TokenFault>> {
         let state = &mut *self.state;
-        let digest = secret::digest(text);
-        let bearer = match state.tokens.get(&digest).cloned() {
+        let bearer = match state.tokens.get(text).cloned() {
             Some(bearer) => bearer,
             None => match find_bearer(&state.db, text, self.keys)? {
                 Ok(bearer) => {
-                    state.tokens.insert(digest, bearer.clone());
+                    state.tokens.insert(text.to_owned(), bearer.clone());
                     bearer
                 }
                 Err(fault) => return Ok(Err(fault)),
