@@ -563,15 +563,20 @@ impl File {
     /// thread.
     fn gather(&self, most: usize, until: Instant) -> Vec<Box<dyn Job>> {
         let until = until.min(Instant::now() + LONGEST_INTERVAL);
-        while most > 0 {
+        if most == 0 {
+            return Vec::new();
+        }
+        loop {
             let jobs = self.writes.next_short(most);
-            let is_over = || self.writes.waiting() > 0 || self.should_yield() || Instant::now() >= until;
-            if !jobs.is_empty() || is_over() {
+            if !jobs.is_empty() || self.writes.waiting() > 0 || Instant::now() >= until {
                 return jobs;
             }
             thread::sleep(LOOKS_EVERY);
+            // Looked at now and not before: a task that a thread is about to take does not count.
+            if self.should_yield() {
+                return self.writes.next_short(most);
+            }
         }
-        Vec::new()
     }
 
     /// The commit of a batch, for the log. A batch that changed nothing is answered.
