@@ -287,6 +287,26 @@ proptest! {
 }
 
 #[test]
+fn no_job_joins_a_job_whose_changes_are_still_to_be_undone() {
+    let server = TestFile::new(100);
+    let db = open_writer(server.file.path()).unwrap();
+    let job = |name: &'static str, verdict: Verdict| {
+        let work = move |db: &Connection| {
+            add(db, name);
+            verdict
+        };
+        Box::new(Scripted { name, limit: None, work, told: channel().0 }) as Box<dyn Job>
+    };
+    let mut next = Some(job("kept", Verdict::Commit));
+    let first = vec![job("undone", Verdict::Rollback)];
+    batch::write(&db, first, Duration::from_secs(20), |_| next.take().into_iter().collect());
+    assert!(server.settings().is_empty());
+    assert!(next.is_some(), "it waits for its own batch");
+    batch::write(&db, next.into_iter().collect(), Duration::from_secs(20), |_| Vec::new());
+    assert_eq!(server.settings(), ["kept"]);
+}
+
+#[test]
 fn a_write_past_its_time_takes_nobody_with_it() {
     let server = TestFile::new(100);
     let release = server.hold_writer();
