@@ -238,7 +238,7 @@ enum Act {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// Jobs come while the batch is at work. However they come, what is kept is what the jobs want to keep.
     #[test]
@@ -246,7 +246,7 @@ proptest! {
         groups in prop::collection::vec(
             prop::collection::vec(
                 prop_oneof![4 => Just(Act::Keep), 1 => Just(Act::Undo), 2 => Just(Act::Look), 1 => Just(Act::Panic)],
-                1..4,
+                1..3,
             ),
             1..5,
         ),
