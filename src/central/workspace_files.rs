@@ -232,10 +232,12 @@ fn replace_file(
 ) -> anyhow::Result<RestoredWorkspace> {
     let members = instance.central.read(move |db| Ok::<_, Error>(memberships::of_workspace(db, id)?))?;
     let users = candidate.restore_users(&instance.system_recorder(id, now), &members)?;
-    take_out_of_service(instance, id)?;
     let old = instance.trash_path(id);
+    // Looked at before a placeholder takes the place of a lost file: a server that opens the placeholder writes into it.
+    let is_there = |path: &Path| fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    let had_one = is_there(&instance.registry.path(id)) || is_there(&old);
+    take_out_of_service(instance, id)?;
     let aside = old.with_file_name(format!("{id}-replaced-{}.sqlite", now.seconds()));
-    let had_one = fs::metadata(&old).is_ok_and(|old| old.len() > 0);
     if had_one {
         lifecycle::move_file(&old, &aside)?;
     } else {
