@@ -126,17 +126,18 @@ impl Kept {
         found.unwrap_or_else(|| panic!("{status}")).clone()
     }
 
-    /// Creates customers until the store has a commit that is later by a second or more. Returns the time of the last
-    /// commit before, and the name of the last customer.
+    /// Creates customers until the store has a commit that is later by a second or more, and one more. Returns the time of the
+    /// last commit before, and the name of the last customer.
     fn until_a_later_second(&self, team: &Team) -> (String, String) {
         let at = text(&self.status_of(&team.workspace)["last_commit_at"]);
         let mut names = (0..).map(|n| format!("Later {n}"));
-        let mut last = String::new();
         eventually("the store has a later commit", || {
-            last = names.next().unwrap();
-            self.server.customer(&team.inside, &last);
+            self.server.customer(&team.inside, &names.next().unwrap());
             text(&self.status_of(&team.workspace)["last_commit_at"]) > at
         });
+        // The later commit may be of texts that the server has indexed.
+        let last = names.next().unwrap();
+        self.server.customer(&team.inside, &last);
         (at, last)
     }
 
