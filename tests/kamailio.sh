@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 for program in kamailio sipp curl python3; do
     if ! PATH=$PATH:/usr/sbin command -v $program >/dev/null; then
-        echo "kamailio: NOT RUN, there is no $program here (apt-get install kamailio kamailio-utils-modules kamailio-json-modules sip-tester)"
+        echo "kamailio: NOT RUN, there is no $program here (apt-get install kamailio kamailio-utils-modules kamailio-extra-modules sip-tester)"
         if [ "${CI:-}" = true ]; then exit 1; else exit 0; fi
     fi
 done
@@ -76,22 +76,32 @@ print(*(each.getsockname()[1] for each in sockets))')"
 sed -e "s|!CX_URL!.*!g|!CX_URL!http://acme.localhost:$port/api!g|" -e "s|!cxf_TOKEN!|!$flow!|; s|!ROUTING_TOKEN!cxf_TOKEN!|!ROUTING_TOKEN!$flow!|" \
     -e "s|!CRM_KEY!cxk_KEY!|!CRM_KEY!$crm!|" -e "s|127.0.0.1:5080|127.0.0.1:$phones|" -e "s|udp:127.0.0.1:5060|udp:127.0.0.1:$sip|" \
     packaging/pbx/kamailio.cfg >"$work/kamailio.cfg"
-PATH=$PATH:/usr/sbin kamailio -f "$work/kamailio.cfg" -DD -E -w "$work" -Y "$work" -P "$work/pid" >"$work/kamailio.log" 2>&1 &
-children+=($!)
-sipp -sf "$PWD/tests/sip/phones.xml" -i 127.0.0.1 -p "$phones" -trace_logs -log_file "$work/phones.log" -nostdin \
-    >"$work/phones.out" 2>&1 &
-children+=($!)
-
-# place SCENARIO FROM TO: one call, tried again until Kamailio listens.
-place() {
-    printf 'SEQUENTIAL\n%s;%s\n' "$2" "$3" >"$work/call.csv"
-    for _ in 1 2 3 4 5; do
-        if sipp "127.0.0.1:$sip" -sf "$PWD/tests/sip/$1.xml" -inf "$work/call.csv" -i 127.0.0.1 -m 1 -nostdin -timeout 10s \
-            >"$work/caller.out" 2>&1; then return; fi
+start() { # start NAME PORT COMMAND...: a program in the background, once its UDP port is bound
+    local name=$1 port=$2 child
+    shift 2
+    "$@" >"$work/$name.out" 2>&1 &
+    child=$!
+    children+=("$child")
+    until grep -q ":$(printf %04X "$port") " /proc/net/udp; do
+        if ! kill -0 "$child" 2>/dev/null; then
+            echo "kamailio: $name ended" >&2
+            head -n 20 "$work/$name.out" >&2
+            exit 1
+        fi
+        sleep 0.1
     done
-    echo "kamailio: the call from $2 to $3 failed" >&2
-    tail -20 "$work/caller.out" "$work/kamailio.log" >&2
-    exit 1
+}
+start kamailio "$sip" env PATH="$PATH:/usr/sbin" kamailio -f "$work/kamailio.cfg" -DD -E -w "$work" -Y "$work" -P "$work/pid"
+start phones "$phones" sipp -sf "$PWD/tests/sip/phones.xml" -i 127.0.0.1 -p "$phones" -trace_logs -log_file "$work/phones.log" -nostdin
+
+place() { # place SCENARIO FROM TO: one call
+    printf 'SEQUENTIAL\n%s;%s\n' "$2" "$3" >"$work/call.csv"
+    if ! sipp "127.0.0.1:$sip" -sf "$PWD/tests/sip/$1.xml" -inf "$work/call.csv" -i 127.0.0.1 -m 1 -nostdin -timeout 30s \
+        >"$work/caller.out" 2>&1; then
+        echo "kamailio: the call from $2 to $3 failed" >&2
+        tail -n 20 "$work/caller.out" "$work/kamailio.out" >&2
+        exit 1
+    fi
 }
 
 place caller 0612345678 0142000001
