@@ -22,6 +22,7 @@ use super::media_type::{Format, MediaType};
 use super::openapi::Operation;
 use super::request::Request;
 use super::response::{ApiResponse, ByteStream, Content, IntoResponse};
+use crate::values::json;
 
 /// Rows per turn. One turn takes some milliseconds, which is the longest that other requests of the workspace wait.
 const ROWS_IN_A_TURN: i64 = 500;
@@ -157,7 +158,7 @@ impl ExportChunk {
                 if !is_first {
                     text.extend_from_slice(b",\n");
                 }
-                serde_json::to_writer(text, row).map_err(internal_error)
+                json::write(text, row).map_err(internal_error)
             }
             Self::Csv(writer) => writer
                 .write_record(fields(row)?.into_iter().map(|(_, value)| csv_cell::write(value)))

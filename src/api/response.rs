@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::error::{Error, Result};
 use super::openapi::Operation;
 use super::request::Request;
-use crate::values::Language;
+use crate::values::{Language, json};
 
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
@@ -157,7 +157,7 @@ pub fn render(template: &impl askama::Template) -> Result<String> {
 }
 
 pub fn json(status: StatusCode, value: &impl Serialize) -> Result<ApiResponse> {
-    let body = serde_json::to_vec(value).map_err(|error| Error::Internal(error.to_string()))?;
+    let body = json::to_vec(value).map_err(|error| Error::Internal(error.to_string()))?;
     let mut response = Response::new(Content::Full(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -25,7 +25,7 @@ use crate::auth::Credential;
 use crate::instance::Instance;
 use crate::storage::File;
 use crate::tenancy::RingingCall;
-use crate::values::Timestamp;
+use crate::values::{Timestamp, json};
 use crate::workspace::events::{self, ChangeEvent, StreamAudience};
 
 /// Maximum open streams: of a credential, of a workspace, and in total.
@@ -423,7 +423,7 @@ fn checks() -> Interval {
 
 /// An event in the format of a stream.
 fn event(name: &str, id: Option<i64>, data: &impl Serialize) -> String {
-    let data = serde_json::to_string(data).unwrap_or_default();
+    let data = json::to_string(data).unwrap_or_default();
     match id {
         Some(id) => format!("event: {name}\nid: {id}\ndata: {data}\n\n"),
         None => format!("event: {name}\ndata: {data}\n\n"),

@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::values::{Timestamp, choice};
+use crate::values::{Timestamp, choice, json};
 
 choice! {
     /// The kind of actor that made a change.
@@ -455,7 +455,7 @@ fn fields(shown: &impl Serialize) -> rusqlite::Result<Map<String, Value>> {
 }
 
 fn text(value: &impl Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(unwritable)
+    json::to_string(value).map_err(unwritable)
 }
 
 fn unwritable(error: serde_json::Error) -> rusqlite::Error {

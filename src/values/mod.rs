@@ -15,6 +15,7 @@ pub mod email;
 mod email_domain;
 mod flag;
 pub mod integer;
+pub mod json;
 mod language;
 mod locale;
 mod networks;
