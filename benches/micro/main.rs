@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use cx_engine::api::{Layer, json_body};
 use cx_engine::auth::{Keys, Nonce, TokenScope, encryption};
 use cx_engine::tenancy;
-use cx_engine::values::Timestamp;
+use cx_engine::values::{self, Timestamp};
 use cx_engine::workspace::customers::Customer;
 use serde_json::{Map, Value, json};
 
@@ -68,7 +68,7 @@ fn serialise(criterion: &mut Criterion) {
     criterion.bench_function("serialise: a customer as JSON", |bench| {
         bench.iter_batched(
             || Vec::with_capacity(1024),
-            |mut text| serde_json::to_writer(&mut text, black_box(&customer)).map(|()| text),
+            |mut text| values::json::write(&mut text, black_box(&customer)).map(|()| text),
             BatchSize::SmallInput,
         );
     });
