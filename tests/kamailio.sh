@@ -76,20 +76,20 @@ print(*(each.getsockname()[1] for each in sockets))')"
 sed -e "s|!CX_URL!.*!g|!CX_URL!http://acme.localhost:$port/api!g|" -e "s|!cxf_TOKEN!|!$flow!|; s|!ROUTING_TOKEN!cxf_TOKEN!|!ROUTING_TOKEN!$flow!|" \
     -e "s|!CRM_KEY!cxk_KEY!|!CRM_KEY!$crm!|" -e "s|127.0.0.1:5080|127.0.0.1:$phones|" -e "s|udp:127.0.0.1:5060|udp:127.0.0.1:$sip|" \
     packaging/pbx/kamailio.cfg >"$work/kamailio.cfg"
+
 start() { # start NAME PORT COMMAND...: a program in the background, once its UDP port is bound
-    local name=$1 port=$2 child
+    local name=$1 port=$2
     shift 2
     "$@" >"$work/$name.out" 2>&1 &
-    child=$!
-    children+=("$child")
-    until grep -q ":$(printf %04X "$port") " /proc/net/udp; do
-        if ! kill -0 "$child" 2>/dev/null; then
-            echo "kamailio: $name ended" >&2
-            head -n 20 "$work/$name.out" >&2
-            exit 1
-        fi
+    children+=($!)
+    for _ in $(seq 300); do
+        if grep -q ":$(printf %04X "$port") " /proc/net/udp; then return; fi
+        if ! kill -0 $! 2>/dev/null; then break; fi
         sleep 0.1
     done
+    echo "kamailio: $name does not listen" >&2
+    head -n 20 "$work/$name.out" >&2
+    exit 1
 }
 start kamailio "$sip" env PATH="$PATH:/usr/sbin" kamailio -f "$work/kamailio.cfg" -DD -E -w "$work" -Y "$work" -P "$work/pid"
 start phones "$phones" sipp -sf "$PWD/tests/sip/phones.xml" -i 127.0.0.1 -p "$phones" -trace_logs -log_file "$work/phones.log" -nostdin
